@@ -1,0 +1,35 @@
+//! Reading open files.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::Advice;
+
+/// Reads until `buffer` is full or the file ends, and tells how many bytes
+/// there were.
+///
+/// # Errors
+/// As pread(2), but for `EINTR`, after which it goes on.
+pub fn read_full_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while !buffer.is_empty() {
+        match file.read_at(buffer, offset) {
+            Ok(0) => break,
+            Ok(count) => {
+                buffer = buffer.get_mut(count..).unwrap_or_default();
+                offset = offset.saturating_add(count as u64);
+                done += count;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Tells the kernel that the file will be read from its beginning to its end.
+pub fn advise_sequential(file: &File) {
+    // Only advice: what reads it works without.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
+}

@@ -1,0 +1,15 @@
+//! The only system calls of this crate, each behind a safe function.
+//!
+//! What is opened below a root goes through openat2(2) with `RESOLVE_BENEATH`,
+//! `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`: no link, however it got
+//! there, is ever followed, and nothing outside of the root is reached. Nothing
+//! here maps a file into memory: one that shrinks would kill us (SIGBUS), one
+//! that changes would change under our checks.
+
+pub mod file;
+pub mod root;
+pub mod stat;
+pub mod xattr;
+
+pub use root::RootDir;
+pub use stat::Stat;

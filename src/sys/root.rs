@@ -1,0 +1,185 @@
+//! A directory below which files are opened, and nothing outside of it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::stat::Stat;
+
+/// An open directory. All paths are relative to it and cannot leave it.
+#[derive(Debug)]
+pub struct RootDir(OwnedFd);
+
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+impl RootDir {
+    /// Opens a directory by any path, following links to it.
+    ///
+    /// # Errors
+    /// As open(2); `ENOTDIR` when it is no directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens a file for reading, without waiting: a FIFO or a device that took
+    /// its place is opened too, but has not been read, and the caller must look
+    /// at its type.
+    ///
+    /// # Errors
+    /// As openat2(2): `ELOOP` for a symlink anywhere in the path, `EXDEV` for
+    /// a path that leads out.
+    pub fn open_file(&self, relative: &OsStr) -> io::Result<File> {
+        self.open_inside(
+            relative,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW,
+        )
+        .map(File::from)
+    }
+
+    /// Opens a directory below this one.
+    ///
+    /// # Errors
+    /// As openat2(2); `ENOTDIR` when it is no directory.
+    pub fn open_directory(&self, relative: &OsStr) -> io::Result<Self> {
+        self.open_inside(
+            relative,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW,
+        )
+        .map(Self)
+    }
+
+    /// What stat(2) says of a name in this very directory; of the link itself
+    /// where it is a symlink.
+    ///
+    /// # Errors
+    /// As fstatat(2).
+    pub fn stat_entry(&self, name: &OsStr) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?.into())
+    }
+
+    /// What stat(2) says of a path below this directory; of the link itself
+    /// where its last component is a symlink.
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn stat(&self, relative: &OsStr) -> io::Result<Stat> {
+        let handle = self.open_inside(relative, OFlags::PATH | OFlags::NOFOLLOW)?;
+        Stat::of(&handle)
+    }
+
+    /// The target of a symlink in this very directory.
+    ///
+    /// # Errors
+    /// As readlinkat(2); `EINVAL` when it is no symlink.
+    pub fn read_link_entry(&self, name: &OsStr) -> io::Result<OsString> {
+        let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// The names in this directory, without `.` and `..`, in no order.
+    ///
+    /// # Errors
+    /// As getdents64(2).
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// A path by which other system calls reach a name in this directory,
+    /// through `/proc`.
+    pub(super) fn proc_path(&self, name: &OsStr) -> std::path::PathBuf {
+        use std::os::fd::AsRawFd;
+        let mut path = std::path::PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        path.push(name);
+        path
+    }
+
+    fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+        loop {
+            let opened = rustix::fs::openat2(
+                &self.0,
+                relative,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                INSIDE,
+            );
+            match opened {
+                // EAGAIN: something was renamed while the kernel looked
+                // (openat2(2), RESOLVE_BENEATH).
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+impl AsFd for RootDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::CWD;
+    use std::fs;
+
+    fn errno(error: &io::Error) -> Option<Errno> {
+        Errno::from_io_error(error)
+    }
+
+    #[test]
+    fn nothing_leads_out_and_nothing_waits() {
+        let scratch = tempfile::tempdir().unwrap();
+        let outside = scratch.path().join("outside");
+        fs::write(&outside, "secret").unwrap();
+        let inside = scratch.path().join("root");
+        fs::create_dir_all(inside.join("dir")).unwrap();
+        fs::write(inside.join("dir/file"), "content").unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("absolute")).unwrap();
+        std::os::unix::fs::symlink("../outside", inside.join("relative")).unwrap();
+        std::os::unix::fs::symlink("dir", inside.join("inner")).unwrap();
+        rustix::fs::mknodat(
+            CWD,
+            inside.join("fifo"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .unwrap();
+
+        let root = RootDir::open(&inside).unwrap();
+        let content = io::read_to_string(root.open_file(OsStr::new("dir/file")).unwrap());
+        assert_eq!(content.unwrap(), "content");
+        for (path, expected) in [
+            ("absolute", Errno::LOOP),
+            ("relative", Errno::LOOP),
+            ("inner/file", Errno::LOOP),
+            ("../outside", Errno::XDEV),
+            ("/etc/hostname", Errno::XDEV),
+            ("missing", Errno::NOENT),
+        ] {
+            let error = root.open_file(OsStr::new(path)).unwrap_err();
+            assert_eq!(errno(&error), Some(expected), "{path}");
+        }
+        // It would wait for ever without O_NONBLOCK.
+        root.open_file(OsStr::new("fifo")).unwrap();
+    }
+}

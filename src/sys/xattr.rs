@@ -1,0 +1,62 @@
+//! Extended attributes.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::RootDir;
+
+/// A name and a value, in bytes.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
+/// All extended attributes that we may see of a name in `directory`, in no
+/// order; of the link itself where it is a symlink. None where the filesystem
+/// has no attributes.
+///
+/// # Errors
+/// As listxattr(2) and getxattr(2).
+pub fn read_entry(directory: &RootDir, name: &OsStr) -> io::Result<Vec<Xattr>> {
+    // There are no *xattrat(2) before Linux 6.13, and descriptors opened with
+    // O_PATH do not serve f*xattr(2).
+    read(&directory.proc_path(name))
+}
+
+fn read(path: &Path) -> io::Result<Vec<Xattr>> {
+    let names = match with_growing_buffer(|buffer| rustix::fs::llistxattr(path, buffer)) {
+        // No attributes on this filesystem, or not on this kind of file.
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut xattrs = Vec::new();
+    for name in names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
+        match with_growing_buffer(|buffer| rustix::fs::lgetxattr(path, name, buffer)) {
+            Ok(value) => xattrs.push((name.to_vec(), value)),
+            // It went since it was listed.
+            Err(Errno::NODATA) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(xattrs)
+}
+
+/// Calls with ever more room, up to the 64 KiB that the kernel ever gives.
+fn with_growing_buffer(
+    call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<Vec<u8>> {
+    let mut buffer = vec![0; 256];
+    loop {
+        match call(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(Errno::RANGE) if buffer.len() < 1 << 16 => buffer.resize(1 << 16, 0),
+            Err(error) => return Err(error),
+        }
+    }
+}
