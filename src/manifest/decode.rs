@@ -1,0 +1,564 @@
+//! Records made into resources, under every rule of the format.
+
+use crate::digest::{Algorithm, Digest, DigestError};
+use crate::mode::{FileMode, FileType};
+use crate::path::ManifestPath;
+
+use super::error::{ManifestError, Place, Rule};
+use super::model::{
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
+    Metadata, Resource, Timestamp, Xattr,
+};
+use super::record::{Record, Records, Section, manifest_field};
+use super::wire::{Field, Fields, Value, WireError};
+
+/// Bounds on what a manifest may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most resources.
+    pub resources: u64,
+    /// Most levels of directories in a path.
+    pub depth: usize,
+    /// Most paths of one resource.
+    pub links: usize,
+    /// Most digests of one resource.
+    pub digests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            resources: 100_000_000,
+            depth: 1024,
+            links: 1 << 20,
+            digests: 16,
+        }
+    }
+}
+
+/// Longest name of an extended attribute, in bytes (`XATTR_NAME_MAX`).
+const XATTR_NAME_MAX: usize = 255;
+/// Longest value of an extended attribute (`XATTR_SIZE_MAX`) and longest list
+/// of names (`XATTR_LIST_MAX`), in bytes.
+const XATTR_SIZE_MAX: usize = 65_536;
+/// Longest target of a symlink, in bytes: `PATH_MAX` less the NUL.
+const TARGET_MAX: usize = 4095;
+
+/// What stands in a manifest besides its resources.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Header {
+    /// What is known about the manifest itself.
+    pub info: Info,
+    /// Metadata of `/`, where it is declared.
+    pub root: Option<Metadata>,
+}
+
+/// Reads the header, and refuses a manifest that needs what we do not know.
+///
+/// # Errors
+/// See [`ManifestError`].
+pub fn read_header(bytes: &[u8], limits: &Limits) -> Result<Header, ManifestError> {
+    let mut header = Header::default();
+    for field in Fields::new(bytes, 0) {
+        let field = field?;
+        if let (manifest_field::INFO, Value::Bytes(message)) = (field.number, field.value) {
+            read_info(field.fields(message), &mut header.info)?;
+        }
+        if let (manifest_field::ROOT, Value::Bytes(message)) = (field.number, field.value) {
+            let record = Record::new(&field, message)?;
+            let root = read_root(&record, limits).and_then(|root| match header.root {
+                None => Ok(root),
+                Some(_) => Err(Rule::SecondRoot),
+            });
+            header.root = Some(root.map_err(|rule| refused(Section::Root, 0, &record, rule))?);
+        }
+    }
+    Ok(header)
+}
+
+fn read_info(fields: Fields<'_>, info: &mut Info) -> Result<(), ManifestError> {
+    for field in fields {
+        let field = field?;
+        match (field.number, field.value) {
+            (1, Value::Varint(value)) => info.version = (value & 0xffff_ffff) as u32,
+            (2, Value::Bytes(value)) => field.string(value)?.clone_into(&mut info.generator),
+            // No feature that must be understood exists yet.
+            (3, Value::Bytes(value)) => {
+                return Err(ManifestError::Feature(field.string(value)?.to_owned()));
+            }
+            (4, Value::Bytes(value)) => field.string(value)?.clone_into(&mut info.base),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_root(record: &Record<'_>, limits: &Limits) -> Result<Metadata, Rule> {
+    let extension = Extension::read(record)?;
+    match read_kind(record, &extension, limits)? {
+        Kind::Directory => read_metadata(record, extension),
+        other => Err(Rule::RootType(other.file_type())),
+    }
+}
+
+impl Manifest {
+    /// Reads a whole manifest into memory.
+    ///
+    /// # Errors
+    /// See [`ManifestError`].
+    pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
+        let Header { info, root } = read_header(bytes, limits)?;
+        Ok(Self {
+            root,
+            info,
+            resources: Resources::new(bytes, limits).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The resources of a manifest, one at a time, in the order of the bytes; the
+/// root of the header is not among them.
+#[derive(Clone, Debug)]
+pub struct Resources<'a> {
+    records: Records<'a>,
+    limits: Limits,
+    resources: u64,
+    specials: u64,
+    failed: bool,
+}
+
+impl<'a> Resources<'a> {
+    /// Walks a whole manifest.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8], limits: &Limits) -> Self {
+        Self {
+            records: Records::new(bytes),
+            limits: *limits,
+            resources: 0,
+            specials: 0,
+            failed: false,
+        }
+    }
+
+    fn read_next(&mut self) -> Option<Result<Resource, ManifestError>> {
+        loop {
+            let (section, record) = match self.records.next()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let count = match section {
+                Section::Resource => &mut self.resources,
+                Section::Special => &mut self.specials,
+                Section::Root => continue,
+            };
+            let index = *count;
+            *count = index.saturating_add(1);
+            if self.resources.saturating_add(self.specials) > self.limits.resources {
+                return Some(Err(ManifestError::Count(self.limits.resources)));
+            }
+            return Some(
+                read_resource(section, &record, &self.limits)
+                    .map_err(|rule| refused(section, index, &record, rule)),
+            );
+        }
+    }
+}
+
+impl Iterator for Resources<'_> {
+    type Item = Result<Resource, ManifestError>;
+
+    /// After the first error there is nothing more.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.read_next();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+fn refused(section: Section, index: u64, record: &Record<'_>, rule: Rule) -> ManifestError {
+    let path = record.paths().next().map(|path| {
+        // Enough to find it, however long a hostile path is.
+        let shown = path.as_bytes().get(..crate::path::PATH_MAX);
+        Box::from(shown.unwrap_or(path.as_bytes()))
+    });
+    ManifestError::Resource(
+        Place {
+            section,
+            index,
+            offset: record.offset,
+            path,
+        },
+        rule,
+    )
+}
+
+fn read_resource(section: Section, record: &Record<'_>, limits: &Limits) -> Result<Resource, Rule> {
+    let extension = Extension::read(record)?;
+    let paths = read_paths(section, record, &extension, limits)?;
+    let kind = read_kind(record, &extension, limits)?;
+    if paths.len() > 1 && kind == Kind::Directory {
+        return Err(Rule::DirectoryLinks);
+    }
+    if let (Some(path), false) = (paths.first(), kind == Kind::Directory)
+        && path.is_root()
+    {
+        return Err(Rule::RootType(kind.file_type()));
+    }
+    Ok(Resource {
+        paths,
+        metadata: read_metadata(record, extension)?,
+        kind,
+        carried: read_carried(record),
+    })
+}
+
+fn read_paths(
+    section: Section,
+    record: &Record<'_>,
+    extension: &Extension<'_>,
+    limits: &Limits,
+) -> Result<Vec<ManifestPath>, Rule> {
+    let plain = record.paths().map(str::as_bytes);
+    let raw = extension.raw_paths.iter().copied();
+    let mut paths = Vec::new();
+    for path in plain.chain(raw) {
+        if paths.len() == limits.links {
+            return Err(Rule::Links(limits.links));
+        }
+        let path = ManifestPath::parse(path)?;
+        let found = path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+        if found > limits.depth {
+            let limit = limits.depth;
+            return Err(Rule::Depth { found, limit });
+        }
+        paths.push(path);
+    }
+    if paths.is_empty() {
+        return Err(Rule::NoPath);
+    }
+    let raw = extension.raw_paths.len();
+    if raw != 0 && (raw != paths.len() || section != Section::Special) {
+        return Err(Rule::MixedPaths);
+    }
+    paths.sort_unstable();
+    if let Some([path, _]) = paths.array_windows().find(|[one, two]| one == two) {
+        return Err(Rule::RepeatedPath(Box::from(path.as_bytes())));
+    }
+    Ok(paths)
+}
+
+fn read_kind(
+    record: &Record<'_>,
+    extension: &Extension<'_>,
+    limits: &Limits,
+) -> Result<Kind, Rule> {
+    Ok(match read_mode(record)?.file_type() {
+        FileType::Regular => Kind::Regular(read_content(record, extension, limits)?),
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => {
+            let target = extension.raw_target.unwrap_or(record.target.as_bytes());
+            if target.is_empty() || target.len() > TARGET_MAX || target.contains(&0) {
+                return Err(Rule::Target(target.len()));
+            }
+            Kind::Symlink(Box::from(target))
+        }
+        FileType::Fifo => Kind::Fifo,
+        FileType::CharDevice => Kind::CharDevice(read_device(record)?),
+        FileType::BlockDevice => Kind::BlockDevice(read_device(record)?),
+        FileType::Socket => Kind::Socket,
+    })
+}
+
+fn read_mode(record: &Record<'_>) -> Result<FileMode, Rule> {
+    // Go cuts a wider mode to 32 bits. No honest writer makes one.
+    let mode = u32::try_from(record.mode).map_err(|_| Rule::WideMode(record.mode))?;
+    Ok(FileMode::from_go(mode)?)
+}
+
+fn read_device(record: &Record<'_>) -> Result<DeviceNumber, Rule> {
+    let (major, minor) = (record.major, record.minor);
+    DeviceNumber::new(major, minor).ok_or(Rule::Device { major, minor })
+}
+
+fn read_content(
+    record: &Record<'_>,
+    extension: &Extension<'_>,
+    limits: &Limits,
+) -> Result<Content, Rule> {
+    if i64::try_from(record.size).is_err() {
+        return Err(Rule::Size(record.size));
+    }
+    let mut content = Content {
+        size: record.size,
+        ..Content::default()
+    };
+    for (index, text) in record.digests().enumerate() {
+        if index == limits.digests {
+            return Err(Rule::Digests(limits.digests));
+        }
+        match Digest::parse(text) {
+            Ok(digest) => content.digests.push(digest),
+            Err(DigestError::UnknownAlgorithm(_)) => content.unknown_digests.push(text.to_owned()),
+            Err(error) => return Err(Rule::Digest(error)),
+        }
+    }
+    content.chunks = extension.chunks.read(record.size)?;
+    Ok(content)
+}
+
+fn read_metadata(record: &Record<'_>, extension: Extension<'_>) -> Result<Metadata, Rule> {
+    Ok(Metadata {
+        mode: read_mode(record)?,
+        uid: read_owner("uid", record.uid)?,
+        gid: read_owner("gid", record.gid)?,
+        mtime: extension.mtime,
+        ctime: extension.ctime,
+        xattrs: read_xattrs(record, &extension)?,
+        whiteout: extension.whiteout,
+        opaque: extension.opaque,
+        user: extension.user.to_owned(),
+        group: extension.group.to_owned(),
+    })
+}
+
+fn read_owner(which: &'static str, value: i64) -> Result<u32, Rule> {
+    // 4294967295 is -1, which chown(2) takes for "leave as it is".
+    u32::try_from(value)
+        .ok()
+        .filter(|id| *id != u32::MAX)
+        .ok_or(Rule::Owner { which, value })
+}
+
+fn read_xattrs(record: &Record<'_>, extension: &Extension<'_>) -> Result<Vec<Xattr>, Rule> {
+    let plain = record
+        .xattrs()
+        .map(|entry| (entry.name.as_bytes(), entry.data));
+    let raw = extension.raw_xattrs.iter().copied();
+    let mut xattrs = Vec::new();
+    let mut list = 0_usize;
+    for (name, value) in plain.chain(raw) {
+        if name.is_empty() || name.len() > XATTR_NAME_MAX || name.contains(&0) {
+            let shown = name.get(..XATTR_NAME_MAX).unwrap_or(name);
+            return Err(Rule::XattrName(Box::from(shown)));
+        }
+        if value.len() > XATTR_SIZE_MAX {
+            return Err(Rule::XattrValue {
+                name: Box::from(name),
+                length: value.len(),
+            });
+        }
+        // listxattr(2) ends each name with a NUL.
+        list = list.saturating_add(name.len()).saturating_add(1);
+        if list > XATTR_SIZE_MAX {
+            return Err(Rule::XattrList);
+        }
+        xattrs.push(Xattr {
+            name: Box::from(name),
+            value: Box::from(value),
+        });
+    }
+    xattrs.sort_unstable();
+    let twice = xattrs
+        .array_windows()
+        .find(|[one, two]| one.name == two.name);
+    match twice {
+        Some([xattr, _]) => Err(Rule::RepeatedXattr(xattr.name.clone())),
+        None => Ok(xattrs),
+    }
+}
+
+fn read_carried(record: &Record<'_>) -> Option<Box<Carried>> {
+    let carried = Carried {
+        user: record.user.to_owned(),
+        group: record.group.to_owned(),
+        streams: record
+            .ads()
+            .map(|entry| AlternateStream {
+                name: entry.name.to_owned(),
+                data: entry.data.to_vec(),
+                digest: entry.digest.to_owned(),
+            })
+            .collect(),
+        unknown: record
+            .unknown()
+            .flat_map(|field| field.raw)
+            .copied()
+            .collect(),
+    };
+    (carried != Carried::default()).then(|| Box::new(carried))
+}
+
+/// `ResourceExtension`, read without copying.
+#[derive(Debug, Default)]
+struct Extension<'a> {
+    mtime: Option<Timestamp>,
+    ctime: Option<Timestamp>,
+    chunks: ChunkFields<'a>,
+    whiteout: bool,
+    opaque: bool,
+    user: &'a str,
+    group: &'a str,
+    raw_paths: Vec<&'a [u8]>,
+    raw_target: Option<&'a [u8]>,
+    raw_xattrs: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Extension<'a> {
+    fn read(record: &Record<'a>) -> Result<Self, Rule> {
+        let mut extension = Self::default();
+        for field in record.extensions().flatten() {
+            extension.take(&field.map_err(Rule::Extension)?)?;
+        }
+        Ok(extension)
+    }
+
+    fn take(&mut self, field: &Field<'a>) -> Result<(), Rule> {
+        let string = |value| field.string(value).map_err(Rule::Extension);
+        match (field.number, field.value) {
+            (1, Value::Bytes(value)) => self.mtime = Some(read_time(field.fields(value))?),
+            (2, Value::Bytes(value)) => self.ctime = Some(read_time(field.fields(value))?),
+            (3, Value::Bytes(value)) => self.chunks.take(field.fields(value))?,
+            (4, Value::Bytes(_)) => self.whiteout = true,
+            (5, Value::Varint(value)) => self.opaque = value != 0,
+            (6, Value::Bytes(value)) => self.user = string(value)?,
+            (7, Value::Bytes(value)) => self.group = string(value)?,
+            (8, Value::Bytes(value)) => self.raw_paths.push(value),
+            (9, Value::Bytes(value)) => self.raw_target = Some(value),
+            (10, Value::Bytes(value)) => self
+                .raw_xattrs
+                .push(read_raw_xattr(field.fields(value)).map_err(Rule::Extension)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_time(fields: Fields<'_>) -> Result<Timestamp, Rule> {
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    for field in fields {
+        let field = field.map_err(Rule::Extension)?;
+        match (field.number, field.value) {
+            (1, Value::Varint(value)) => seconds = unzigzag(value),
+            (2, Value::Varint(value)) => nanoseconds = value,
+            _ => {}
+        }
+    }
+    u32::try_from(nanoseconds)
+        .ok()
+        .and_then(|nanoseconds| Timestamp::new(seconds, nanoseconds))
+        .ok_or(Rule::Nanoseconds(nanoseconds))
+}
+
+/// The encoding of `sint64`.
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}
+
+fn read_raw_xattr<'a>(fields: Fields<'a>) -> Result<(&'a [u8], &'a [u8]), WireError> {
+    let (mut name, mut data) = (&[][..], &[][..]);
+    for field in fields {
+        let field = field?;
+        match (field.number, field.value) {
+            (1, Value::Bytes(value)) => name = value,
+            (2, Value::Bytes(value)) => data = value,
+            _ => {}
+        }
+    }
+    Ok((name, data))
+}
+
+/// `ChunkTable`, read without copying.
+#[derive(Debug, Default)]
+struct ChunkFields<'a> {
+    algorithm: &'a str,
+    chunk_size: u64,
+    /// Fields `length`, packed or not.
+    lengths: Vec<Value<'a>>,
+    digest: &'a [u8],
+}
+
+impl<'a> ChunkFields<'a> {
+    fn take(&mut self, fields: Fields<'a>) -> Result<(), Rule> {
+        for field in fields {
+            let field = field.map_err(Rule::Extension)?;
+            match (field.number, field.value) {
+                (1, Value::Bytes(value)) => {
+                    self.algorithm = field.string(value).map_err(Rule::Extension)?;
+                }
+                (2, Value::Varint(value)) => self.chunk_size = value,
+                (3, value @ Value::Bytes(_)) => self.lengths.push(value),
+                (3, Value::Varint(_)) => {
+                    return Err(Rule::Chunks("its lengths are not packed"));
+                }
+                (4, Value::Bytes(value)) => self.digest = value,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The table of a file of `size` bytes; `None` when there is none, or none
+    /// that we can use.
+    fn read(&self, size: u64) -> Result<Option<ChunkTable>, Rule> {
+        let Some(algorithm) = Algorithm::from_name(self.algorithm) else {
+            return Ok(None);
+        };
+        let count = self.digest.len() / algorithm.size();
+        if count * algorithm.size() != self.digest.len() {
+            return Err(Rule::Chunks(
+                "its digests do not have the algorithm's length",
+            ));
+        }
+        let chunks = if self.lengths.is_empty() {
+            self.read_fixed(size, count)?
+        } else {
+            self.read_lengths(size, count)?
+        };
+        Ok(Some(ChunkTable {
+            algorithm,
+            chunks,
+            digests: self.digest.to_vec(),
+        }))
+    }
+
+    fn read_fixed(&self, size: u64, count: usize) -> Result<Chunks, Rule> {
+        if self.chunk_size == 0 {
+            return Err(Rule::Chunks("its chunks have no size"));
+        }
+        if usize::try_from(size.div_ceil(self.chunk_size)) != Ok(count) {
+            return Err(Rule::Chunks("it has too few digests, or too many"));
+        }
+        Ok(Chunks::Fixed(self.chunk_size))
+    }
+
+    fn read_lengths(&self, size: u64, count: usize) -> Result<Chunks, Rule> {
+        if self.chunk_size != 0 {
+            return Err(Rule::Chunks("it has a chunk size and lengths"));
+        }
+        let mut lengths = Vec::new();
+        let mut sum = 0_u64;
+        for value in &self.lengths {
+            let Value::Bytes(mut packed) = *value else {
+                continue;
+            };
+            while !packed.is_empty() {
+                let length = prost::encoding::decode_varint(&mut packed)
+                    .map_err(|_| Rule::Chunks("its lengths do not parse"))?;
+                if length == 0 || lengths.len() == count {
+                    return Err(Rule::Chunks("it has too many lengths, or one of 0"));
+                }
+                sum = sum
+                    .checked_add(length)
+                    .ok_or(Rule::Chunks("its lengths overflow"))?;
+                lengths.push(length);
+            }
+        }
+        if sum != size || lengths.len() != count {
+            return Err(Rule::Chunks("its lengths do not add up to the size"));
+        }
+        Ok(Chunks::Lengths(lengths))
+    }
+}

@@ -1,0 +1,30 @@
+//! The manifest: bytes to values and back.
+//!
+//! Reading goes in two steps. [`Records`] walks the bytes exactly as the Go
+//! tool's protobuf library does and shows what they say ([`Record`]); that is
+//! what `ls`, `stats` and `dump` print. [`Manifest::read`] and [`Resources`]
+//! turn records into [`Resource`]s, which obey every rule of the format; that
+//! is what is mounted, verified and applied. Both go one resource at a time,
+//! so that memory does not grow with what the bytes pretend to hold.
+
+mod decode;
+mod encode;
+mod error;
+mod model;
+mod record;
+mod text;
+mod wire;
+
+pub use decode::{Header, Limits, Resources, read_header};
+pub use encode::{EncodeError, Form};
+pub use error::{ManifestError, Place, Rule};
+pub use model::{
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
+    Metadata, Resource, Timestamp, Xattr,
+};
+pub use record::{Record, Records, Section};
+pub use text::write_text;
+pub use wire::{Field, Fields, Value, WireError};
+
+/// Media type of a manifest, as agreed in containerd/continuity issue 46.
+pub const MEDIA_TYPE: &str = "application/vnd.continuity.manifest.v0+pb";

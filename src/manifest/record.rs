@@ -1,0 +1,288 @@
+//! What the bytes of a manifest say, before anybody judges it.
+
+use super::wire::{Field, Fields, Value, WireError};
+
+/// Numbers of the fields of `Manifest`.
+pub(super) mod manifest_field {
+    pub const RESOURCE: u32 = 1;
+    pub const INFO: u32 = 100;
+    pub const ROOT: u32 = 101;
+    pub const SPECIAL: u32 = 102;
+}
+
+/// Numbers of the fields of `Resource`.
+pub(super) mod resource_field {
+    pub const PATH: u32 = 1;
+    pub const UID: u32 = 2;
+    pub const GID: u32 = 3;
+    pub const USER: u32 = 4;
+    pub const GROUP: u32 = 5;
+    pub const MODE: u32 = 6;
+    pub const SIZE: u32 = 7;
+    pub const DIGEST: u32 = 8;
+    pub const TARGET: u32 = 9;
+    pub const MAJOR: u32 = 10;
+    pub const MINOR: u32 = 11;
+    pub const XATTR: u32 = 12;
+    pub const ADS: u32 = 13;
+    pub const EXTENSION: u32 = 100;
+}
+
+/// Which list of the manifest a record stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// `Manifest.resource`, which every reader knows.
+    Resource,
+    /// `Manifest.root`, the metadata of `/`.
+    Root,
+    /// `Manifest.special`, what older readers would reject.
+    Special,
+}
+
+/// The records of a manifest in the order in which they stand.
+#[derive(Clone, Debug)]
+pub struct Records<'a>(Fields<'a>);
+
+impl<'a> Records<'a> {
+    /// Walks a whole manifest.
+    #[must_use]
+    pub const fn new(manifest: &'a [u8]) -> Self {
+        Self(Fields::new(manifest, 0))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(Section, Record<'a>), WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let field = match self.0.next()? {
+                Ok(field) => field,
+                Err(error) => return Some(Err(error)),
+            };
+            let Some((section, message)) = section_of(&field) else {
+                continue;
+            };
+            return Some(Record::new(&field, message).map(|record| (section, record)));
+        }
+    }
+}
+
+/// The section and the message of a field that holds a record.
+pub(super) fn section_of<'a>(field: &Field<'a>) -> Option<(Section, &'a [u8])> {
+    let section = match field.number {
+        manifest_field::RESOURCE => Section::Resource,
+        manifest_field::ROOT => Section::Root,
+        manifest_field::SPECIAL => Section::Special,
+        _ => return None,
+    };
+    match field.value {
+        Value::Bytes(message) => Some((section, message)),
+        _ => None,
+    }
+}
+
+/// One resource as it is written: well-formed, and nothing more.
+///
+/// Scalars are read once; what is repeated is walked again each time it is
+/// asked for, so that a record of any size takes no memory. A known field of
+/// another wire type is an unknown field, as it is for Go.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    fields: Fields<'a>,
+    /// Where the record begins, in bytes from the beginning of the manifest.
+    pub offset: usize,
+    /// Owner, as written.
+    pub uid: i64,
+    /// Group, as written.
+    pub gid: i64,
+    /// Name of the owner, reserved.
+    pub user: &'a str,
+    /// Name of the group, reserved.
+    pub group: &'a str,
+    /// Mode, before it is cut to 32 bits.
+    pub mode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Target of a symlink.
+    pub target: &'a str,
+    /// Major device number.
+    pub major: u64,
+    /// Minor device number.
+    pub minor: u64,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the message that `field` holds, and checks all of its known parts.
+    pub(super) fn new(field: &Field<'a>, message: &'a [u8]) -> Result<Self, WireError> {
+        let fields = field.fields(message);
+        let mut record = Self {
+            fields: fields.clone(),
+            offset: field.offset,
+            uid: 0,
+            gid: 0,
+            user: "",
+            group: "",
+            mode: 0,
+            size: 0,
+            target: "",
+            major: 0,
+            minor: 0,
+        };
+        for field in fields {
+            record.take(&field?)?;
+        }
+        Ok(record)
+    }
+
+    fn take(&mut self, field: &Field<'a>) -> Result<(), WireError> {
+        use resource_field::{
+            ADS, DIGEST, GID, GROUP, MAJOR, MINOR, MODE, PATH, SIZE, TARGET, UID, USER, XATTR,
+        };
+        match (field.number, field.value) {
+            (UID, Value::Varint(value)) => self.uid = value.cast_signed(),
+            (GID, Value::Varint(value)) => self.gid = value.cast_signed(),
+            (MODE, Value::Varint(value)) => self.mode = value,
+            (SIZE, Value::Varint(value)) => self.size = value,
+            (MAJOR, Value::Varint(value)) => self.major = value,
+            (MINOR, Value::Varint(value)) => self.minor = value,
+            (USER, Value::Bytes(value)) => self.user = field.string(value)?,
+            (GROUP, Value::Bytes(value)) => self.group = field.string(value)?,
+            (TARGET, Value::Bytes(value)) => self.target = field.string(value)?,
+            (PATH | DIGEST, Value::Bytes(value)) => {
+                field.string(value)?;
+            }
+            (XATTR, Value::Bytes(value)) => {
+                Entry::read(field.fields(value))?;
+            }
+            (ADS, Value::Bytes(value)) => {
+                Entry::read(field.fields(value))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The mode as Go has it: cut to 32 bits.
+    #[must_use]
+    pub const fn go_mode(&self) -> u32 {
+        (self.mode & 0xffff_ffff) as u32
+    }
+
+    /// The paths, in the order in which they are written.
+    pub fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.strings(resource_field::PATH)
+    }
+
+    /// The digests.
+    pub fn digests(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.strings(resource_field::DIGEST)
+    }
+
+    /// The extended attributes.
+    pub(super) fn xattrs(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        self.messages(resource_field::XATTR)
+            .filter_map(|fields| Entry::read(fields).ok())
+    }
+
+    /// The alternate data streams.
+    pub(super) fn ads(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        self.messages(resource_field::ADS)
+            .filter_map(|fields| Entry::read(fields).ok())
+    }
+
+    /// The messages of field `extension`; to be read as one.
+    pub(super) fn extensions(&self) -> impl Iterator<Item = Fields<'a>> + use<'a> {
+        self.messages(resource_field::EXTENSION)
+    }
+
+    /// Every field that is none of the above.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        self.fields
+            .clone()
+            .flatten()
+            .filter(|field| !is_known(field))
+    }
+
+    fn strings(&self, number: u32) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.fields
+            .clone()
+            .flatten()
+            .filter_map(move |field| match field.value {
+                Value::Bytes(value) if field.number == number => field.string(value).ok(),
+                _ => None,
+            })
+    }
+
+    fn messages(&self, number: u32) -> impl Iterator<Item = Fields<'a>> + use<'a> {
+        self.fields
+            .clone()
+            .flatten()
+            .filter_map(move |field| match field.value {
+                Value::Bytes(value) if field.number == number => Some(field.fields(value)),
+                _ => None,
+            })
+    }
+}
+
+fn is_known(field: &Field<'_>) -> bool {
+    use resource_field::{
+        ADS, DIGEST, EXTENSION, GID, GROUP, MAJOR, MINOR, MODE, PATH, SIZE, TARGET, UID, USER,
+        XATTR,
+    };
+    match field.value {
+        Value::Varint(_) => matches!(field.number, UID | GID | MODE | SIZE | MAJOR | MINOR),
+        Value::Bytes(_) => matches!(
+            field.number,
+            PATH | USER | GROUP | DIGEST | TARGET | XATTR | ADS | EXTENSION
+        ),
+        _ => false,
+    }
+}
+
+/// `XAttr` and `ADSEntry`, which have the same beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub name: &'a str,
+    pub data: &'a [u8],
+    pub digest: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn read(fields: Fields<'a>) -> Result<Self, WireError> {
+        let mut entry = Self::default();
+        for field in fields {
+            let field = field?;
+            match (field.number, field.value) {
+                (1, Value::Bytes(value)) => entry.name = field.string(value)?,
+                (2, Value::Bytes(value)) => entry.data = value,
+                (3, Value::Bytes(value)) => entry.digest = field.string(value)?,
+                _ => {}
+            }
+        }
+        Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_millions_of_paths_takes_no_memory() {
+        let paths = [0x0a, 0].repeat(1_000_000);
+        let mut manifest = vec![0x0a];
+        prost::encoding::encode_varint(paths.len() as u64, &mut manifest);
+        manifest.extend(paths);
+        let (section, record) = Records::new(&manifest).next().unwrap().unwrap();
+        assert_eq!(section, Section::Resource);
+        assert_eq!(record.paths().count(), 1_000_000);
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_scalar_counts() {
+        let manifest = [0x0a, 6, 0x30, 1, 0x30, 2, 0x38, 3];
+        let (_, record) = Records::new(&manifest).next().unwrap().unwrap();
+        assert_eq!((record.mode, record.size), (2, 3));
+    }
+}
