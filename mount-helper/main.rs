@@ -1,0 +1,3 @@
+//! The mount(8) helper, installed as `mount.continuity`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Checks a tree against a manifest.

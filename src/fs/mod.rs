@@ -1,0 +1,1 @@
+//! The filesystem, one method for each operation.

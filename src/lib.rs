@@ -1,0 +1,34 @@
+//! Continuity manifests: build them, check trees against them, and serve them
+//! as a read-only filesystem that never hands out a byte which was not hashed
+//! and matched.
+//!
+//! The modules stand in layers, and one names only those before it in this
+//! list (`tests/layers.rs` holds it so):
+//!
+//! | layer | modules |
+//! |---|---|
+//! | 0 | [`sys`]: the only system calls |
+//! | 1 | [`digest`], [`path`], [`mode`], [`escape`]: plain values |
+//! | 2 | [`manifest`]: bytes to values and back |
+//! | 3 | [`source`]: where content comes from; not trusted |
+//! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
+//! | 5 | [`inode`]: the immutable inode table |
+//! | 6 | [`fs`]: the filesystem, one method for each operation |
+//! | 7 | [`fuse`], [`build`], [`check`], [`list`] |
+//! | 8 | [`cli`] |
+
+pub mod build;
+pub mod check;
+pub mod cli;
+pub mod digest;
+pub mod escape;
+pub mod fs;
+pub mod fuse;
+pub mod inode;
+pub mod list;
+pub mod manifest;
+pub mod mode;
+pub mod path;
+pub mod source;
+pub mod sys;
+pub mod verify;

@@ -1,0 +1,7 @@
+//! The `continuity` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    continuity::cli::main()
+}

@@ -1,0 +1,1 @@
+//! Where content comes from; none of it is trusted.

@@ -1,0 +1,1 @@
+//! The trust boundary: content leaves only when it matched.
