@@ -1,1 +1,92 @@
-//! Where content comes from; none of it is trusted.
+//! Where content comes from. None of it is trusted: whatever a source says or
+//! gives is checked by [`crate::verify`] before anybody sees it.
+//!
+//! Retries, caches and limits are sources around sources.
+
+mod directory;
+mod memory;
+
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::mode::FileType;
+use crate::path::ManifestPath;
+
+pub use directory::DirectorySource;
+pub use memory::MemorySource;
+
+/// Which content is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentRef<'a> {
+    /// Its path in the manifest.
+    pub path: &'a ManifestPath,
+    /// Its size in bytes, as declared.
+    pub size: u64,
+    /// One of its digests, as declared, for stores that go by content.
+    pub digest: Option<&'a Digest>,
+}
+
+/// A place that may have content.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Opens content for reading.
+    ///
+    /// # Errors
+    /// See [`SourceError`]. The caller may try again at any time.
+    fn open(&self, content: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError>;
+}
+
+/// Content that was opened; it may change at any moment.
+pub trait SourceFile: fmt::Debug + Send + Sync {
+    /// Fills `buffer` from `offset` on, and tells how many bytes there were;
+    /// fewer than asked for only at the end.
+    ///
+    /// # Errors
+    /// As pread(2).
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// Why a source cannot give what the manifest declares.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// There is nothing of that name.
+    #[error("missing in the source")]
+    Missing,
+    /// There is something else.
+    #[error("a {0} in the source, not a regular file")]
+    NotRegular(FileType),
+    /// The path leads through a symlink, or out of the source.
+    #[error("the path leads through a symlink or out of the source")]
+    Escape,
+    /// The file has another size.
+    #[error("size {found} in the source, not {wanted}")]
+    Size {
+        /// Declared size, in bytes.
+        wanted: u64,
+        /// Size in the source, in bytes.
+        found: u64,
+    },
+    /// We may not read it.
+    #[error("permission denied in the source")]
+    Denied,
+    /// Anything else.
+    #[error("cannot be read from the source: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl SourceError {
+    /// One word for logs and counters.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "backing_missing",
+            Self::NotRegular(_) => "not_regular",
+            Self::Escape => "escape",
+            Self::Size { .. } => "size_mismatch",
+            Self::Denied => "backing_denied",
+            Self::Io(_) => "backing_io",
+        }
+    }
+}
