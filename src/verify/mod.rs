@@ -1,1 +1,27 @@
-//! The trust boundary: content leaves only when it matched.
+//! The trust boundary: [`Verifier::read`] is the only way to content, and what
+//! it returns was hashed, in the very buffer that it returns, and matched.
+//!
+//! What is checked at once is a *block*, and how a file is cut into blocks
+//! follows from what its manifest declares ([`Plan`]):
+//!
+//! | declared | block | checked against |
+//! |---|---|---|
+//! | whole-file digests, small file | the file | the digests |
+//! | a chunk table | a chunk | the table |
+//! | whole-file digests, large file | 128 KiB | a private table, filled in one pass that checked the whole file |
+//!
+//! Nothing is trusted after it was read: not times, not inode numbers, not the
+//! verdict of an earlier read. No failure is remembered either, so a source
+//! that was repaired serves again at once.
+
+mod block;
+mod cache;
+mod declared;
+mod error;
+mod flight;
+mod table;
+mod verifier;
+
+pub use declared::{ChunksRef, Declared, FileId, Whole};
+pub use error::{Mismatch, Reason, Refused, VerifyError};
+pub use verifier::{Options, Verifier};

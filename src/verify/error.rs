@@ -1,0 +1,145 @@
+//! Why content is refused.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::escape::Escaped;
+use crate::path::ManifestPath;
+use crate::source::SourceError;
+
+/// A refusal, shared by all who waited for the same block.
+#[derive(Clone, Debug)]
+pub struct VerifyError(Arc<Refused>);
+
+/// Which content is refused, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// The file.
+    pub path: ManifestPath,
+    /// Where the block begins, in bytes.
+    pub offset: u64,
+    /// Length of the block, in bytes.
+    pub length: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why content is refused.
+#[derive(Debug)]
+pub enum Reason {
+    /// It has another digest.
+    Digest(Box<Mismatch>),
+    /// It matched when the whole file was checked, and has changed since.
+    Changed,
+    /// It ends before its declared size.
+    Short {
+        /// Declared size, in bytes.
+        wanted: u64,
+        /// How many bytes there were.
+        found: u64,
+    },
+    /// It goes on behind its declared size.
+    Long {
+        /// Declared size, in bytes.
+        wanted: u64,
+    },
+    /// The manifest has no digest for it that we can check.
+    NoDigest,
+    /// The source cannot give it.
+    Source(SourceError),
+    /// Reading it failed.
+    Io(io::Error),
+}
+
+/// Two digests that should be one.
+#[derive(Clone, Copy, Debug)]
+pub struct Mismatch {
+    /// What the manifest declares.
+    pub wanted: Digest,
+    /// What the source has.
+    pub found: Digest,
+}
+
+impl Reason {
+    /// Nothing, if `found` is what is wanted.
+    pub(super) fn compare(wanted: Digest, found: Digest) -> Result<(), Self> {
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Self::Digest(Box::new(Mismatch { wanted, found })))
+    }
+}
+
+impl VerifyError {
+    pub(super) fn new(path: &ManifestPath, offset: u64, length: u64, reason: Reason) -> Self {
+        Self(Arc::new(Refused {
+            path: path.clone(),
+            offset,
+            length,
+            reason,
+        }))
+    }
+
+    /// Which content is refused, and why.
+    #[must_use]
+    pub fn refused(&self) -> &Refused {
+        &self.0
+    }
+}
+
+impl Reason {
+    /// One word for logs and counters.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Digest(_) => "digest_mismatch",
+            Self::Changed => "content_changed",
+            Self::Short { .. } | Self::Long { .. } => "size_mismatch",
+            Self::NoDigest => "digest_unsupported",
+            Self::Source(error) => error.reason(),
+            Self::Io(_) => "backing_io",
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+/// One line in logfmt, names escaped.
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused = &*self.0;
+        write!(
+            f,
+            "event=refused reason={} path={:?} off={} len={}",
+            refused.reason.word(),
+            refused.path,
+            refused.offset,
+            refused.length
+        )?;
+        match &refused.reason {
+            Reason::Digest(digests) => {
+                write!(f, " want={} got={}", digests.wanted, digests.found)
+            }
+            Reason::Changed => f.write_str(" want=\"as first verified\" got=\"something else\""),
+            Reason::Short { wanted, found } => write!(f, " want={wanted} got={found}"),
+            Reason::Long { wanted } => write!(f, " want={wanted} got=more"),
+            Reason::NoDigest => f.write_str(" want=\"no digest that can be checked\""),
+            Reason::Source(SourceError::Size { wanted, found }) => {
+                write!(f, " want={wanted} got={found}")
+            }
+            Reason::Source(error) => write!(f, " error={:?}", Text(error)),
+            Reason::Io(error) => write!(f, " error={:?}", Text(error)),
+        }
+    }
+}
+
+/// An error's text, quoted and escaped.
+struct Text<'a, E>(&'a E);
+
+impl<E: fmt::Display> fmt::Debug for Text<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped(self.0.to_string().as_bytes()).fmt(f)
+    }
+}

@@ -1,0 +1,283 @@
+//! Reads content, and lets out what matched.
+
+use std::cmp::Ordering;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::source::{ContentRef, Source, SourceFile};
+use crate::sys;
+
+use super::block::Plan;
+use super::cache::ByteCache;
+use super::declared::{Declared, FileId};
+use super::error::{Reason, VerifyError};
+use super::flight::Flights;
+use super::table::{Key, Table};
+
+/// Sizes of a verifier.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Up to this size, in bytes, a file with a digest is checked as a whole.
+    pub small_file_max: u64,
+    /// Largest chunk that is checked as declared, in bytes. A file with larger
+    /// ones is checked by its digest.
+    pub block_max: u64,
+    /// How many bytes of checked blocks are kept.
+    pub block_cache: usize,
+    /// How many bytes of private tables are kept.
+    pub table_cache: usize,
+    /// How many files of the source are kept open.
+    pub open_files: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            small_file_max: 1 << 20,
+            block_max: 16 << 20,
+            block_cache: 32 << 20,
+            table_cache: 16 << 20,
+            open_files: 128,
+        }
+    }
+}
+
+/// Reads from a source, and lets out only bytes that match what is declared.
+#[derive(Debug)]
+pub struct Verifier {
+    source: Box<dyn Source>,
+    options: Options,
+    key: Key,
+    files: Mutex<LruCache<FileId, Arc<dyn SourceFile>>>,
+    blocks: ByteCache<BlockId, Bytes>,
+    block_flights: Flights<BlockId, Result<Bytes, VerifyError>>,
+    tables: ByteCache<FileId, Arc<Table>>,
+    table_flights: Flights<FileId, Result<Arc<Table>, VerifyError>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct BlockId {
+    file: FileId,
+    index: u64,
+}
+
+impl Verifier {
+    /// A verifier of what `source` has.
+    ///
+    /// # Errors
+    /// When the system has no random bytes for its key.
+    pub fn new(source: Box<dyn Source>, options: Options) -> io::Result<Self> {
+        let open_files = NonZeroUsize::new(options.open_files).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            source,
+            options,
+            key: sys::random::bytes()?,
+            files: Mutex::new(LruCache::new(open_files)),
+            blocks: ByteCache::new(options.block_cache),
+            block_flights: Flights::default(),
+            tables: ByteCache::new(options.table_cache),
+            table_flights: Flights::default(),
+        })
+    }
+
+    /// The bytes of a file from `offset` on: `size` of them, or as many as
+    /// there are before its declared end.
+    ///
+    /// # Errors
+    /// When any block that has one of these bytes is refused. There is no
+    /// partial answer.
+    pub fn read(
+        &self,
+        declared: &Declared<'_>,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes, VerifyError> {
+        let end = offset.saturating_add(u64::from(size)).min(declared.size);
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        let options = &self.options;
+        let plan = Plan::of(declared, options.small_file_max, options.block_max)
+            .map_err(|reason| VerifyError::new(declared.path, offset, end - offset, reason))?;
+        let (first, last) = (plan.index_of(offset), plan.index_of(end - 1));
+        if first == last {
+            return self.part(declared, &plan, first, offset, end);
+        }
+        let mut bytes = BytesMut::with_capacity((end - offset) as usize);
+        for index in first..=last {
+            bytes.extend_from_slice(&self.part(declared, &plan, index, offset, end)?);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Those bytes of a block that lie from `offset` to `end`.
+    fn part(
+        &self,
+        declared: &Declared<'_>,
+        plan: &Plan<'_>,
+        index: u64,
+        offset: u64,
+        end: u64,
+    ) -> Result<Bytes, VerifyError> {
+        let range = plan.range(index, declared.size);
+        let block = self.block(declared, plan, index)?;
+        let from = offset.saturating_sub(range.start) as usize;
+        let to = (end.min(range.end) - range.start) as usize;
+        Ok(block.slice(from.min(block.len())..to.min(block.len())))
+    }
+
+    /// A checked block, from the cache or from the source.
+    fn block(
+        &self,
+        declared: &Declared<'_>,
+        plan: &Plan<'_>,
+        index: u64,
+    ) -> Result<Bytes, VerifyError> {
+        let id = BlockId {
+            file: declared.id,
+            index,
+        };
+        if let Some(block) = self.blocks.get(&id) {
+            return Ok(block);
+        }
+        self.block_flights.run(id, || {
+            // It may have landed since we looked.
+            if let Some(block) = self.blocks.get(&id) {
+                return Ok(block);
+            }
+            let block = self.load(declared, plan, index)?;
+            self.blocks.put(id, block.clone(), block.len());
+            Ok(block)
+        })
+    }
+
+    fn load(
+        &self,
+        declared: &Declared<'_>,
+        plan: &Plan<'_>,
+        index: u64,
+    ) -> Result<Bytes, VerifyError> {
+        let range = plan.range(index, declared.size);
+        let length = range.end - range.start;
+        let refuse = |reason| VerifyError::new(declared.path, range.start, length, reason);
+        match plan {
+            Plan::Whole => self.with_file(declared, |file| {
+                // One more byte shows whether the file goes on.
+                let mut block = read_block(file, 0, length.saturating_add(1))?;
+                match (block.len() as u64).cmp(&length) {
+                    Ordering::Less => Err(short(declared, block.len() as u64)),
+                    Ordering::Greater => Err(Reason::Long {
+                        wanted: declared.size,
+                    }),
+                    Ordering::Equal => {
+                        for wanted in declared.whole.iter() {
+                            Reason::compare(wanted, wanted.algorithm().hash(&block))?;
+                        }
+                        block.shrink_to_fit();
+                        Ok(Bytes::from(block))
+                    }
+                }
+            }),
+            Plan::Chunks(chunks) => self.with_file(declared, |file| {
+                let block = read_exact(declared, file, range.start, length)?;
+                let wanted = chunks.digest(index).ok_or(Reason::NoDigest)?;
+                Reason::compare(wanted, wanted.algorithm().hash(&block))?;
+                Ok(Bytes::from(block))
+            }),
+            Plan::Private => {
+                let table = self.table(declared)?;
+                self.with_file(declared, |file| {
+                    let block = read_exact(declared, file, range.start, length)?;
+                    if !table.matches(&self.key, index, &block) {
+                        return Err(Reason::Changed);
+                    }
+                    Ok(Bytes::from(block))
+                })
+            }
+        }
+        .map_err(refuse)
+    }
+
+    /// The private table of a large file; the whole of it is checked for that.
+    fn table(&self, declared: &Declared<'_>) -> Result<Arc<Table>, VerifyError> {
+        if let Some(table) = self.tables.get(&declared.id) {
+            return Ok(table);
+        }
+        self.table_flights.run(declared.id, || {
+            if let Some(table) = self.tables.get(&declared.id) {
+                return Ok(table);
+            }
+            let table = self
+                .with_file(declared, |file| Table::fill(&self.key, declared, file))
+                .map(Arc::new)
+                .map_err(|reason| VerifyError::new(declared.path, 0, declared.size, reason))?;
+            self.tables
+                .put(declared.id, Arc::clone(&table), table.bytes());
+            Ok(table)
+        })
+    }
+
+    /// Does something with the file of the source. When it fails with a file
+    /// that was open already, another may have taken its place: it is opened
+    /// anew and tried once more.
+    fn with_file<T>(
+        &self,
+        declared: &Declared<'_>,
+        work: impl Fn(&dyn SourceFile) -> Result<T, Reason>,
+    ) -> Result<T, Reason> {
+        let open = self.files.lock().get(&declared.id).map(Arc::clone);
+        if let Some(file) = open {
+            if let Ok(value) = work(&*file) {
+                return Ok(value);
+            }
+            self.files.lock().pop(&declared.id);
+        }
+        let digest = declared.whole.iter().next();
+        let file: Arc<dyn SourceFile> = self
+            .source
+            .open(&ContentRef {
+                path: declared.path,
+                size: declared.size,
+                digest: digest.as_ref(),
+            })
+            .map_err(Reason::Source)?
+            .into();
+        let value = work(&*file)?;
+        self.files.lock().put(declared.id, file);
+        Ok(value)
+    }
+}
+
+/// Up to `length` bytes, in a buffer that nobody else can reach.
+fn read_block(file: &dyn SourceFile, offset: u64, length: u64) -> Result<Vec<u8>, Reason> {
+    let length = usize::try_from(length).map_err(|error| Reason::Io(io::Error::other(error)))?;
+    let mut block = vec![0; length];
+    let count = file.read_at(&mut block, offset).map_err(Reason::Io)?;
+    block.truncate(count);
+    Ok(block)
+}
+
+fn read_exact(
+    declared: &Declared<'_>,
+    file: &dyn SourceFile,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>, Reason> {
+    let block = read_block(file, offset, length)?;
+    if (block.len() as u64) < length {
+        return Err(short(declared, offset.saturating_add(block.len() as u64)));
+    }
+    Ok(block)
+}
+
+const fn short(declared: &Declared<'_>, found: u64) -> Reason {
+    Reason::Short {
+        wanted: declared.size,
+        found,
+    }
+}
