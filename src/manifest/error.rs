@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::digest::DigestError;
 use crate::escape::Escaped;
 use crate::mode::{FileType, ModeError};
-use crate::path::PathError;
+use crate::path::{ManifestPath, PathError};
 
 use super::record::Section;
 use super::wire::WireError;
@@ -27,6 +27,9 @@ pub enum ManifestError {
     /// A resource breaks a rule of the format.
     #[error("{0}: {1}")]
     Resource(Place, #[source] Rule),
+    /// Resources do not make a tree together.
+    #[error("path {0:?}: {1}")]
+    Tree(ManifestPath, #[source] Rule),
 }
 
 /// Which resource of a manifest.
@@ -80,7 +83,7 @@ pub enum Rule {
     #[error("path {:?} stands in it twice", Escaped(.0))]
     RepeatedPath(Box<[u8]>),
     /// The same path in two resources.
-    #[error("path stands in another resource too")]
+    #[error("it stands in two resources")]
     DuplicatePath,
     /// A path leads through something that is no directory.
     #[error("its parent {:?} is a {file_type}, not a directory", Escaped(.parent))]
@@ -90,6 +93,9 @@ pub enum Rule {
         /// What the parent is.
         file_type: FileType,
     },
+    /// Names and paths together are more than this program can count.
+    #[error("there are too many names, or they are too long together")]
+    Capacity,
     /// More hard links than the limit.
     #[error("it has more than {0} paths")]
     Links(usize),
