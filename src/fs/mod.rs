@@ -1,1 +1,17 @@
-//! The filesystem, one method for each operation.
+//! The filesystem: one method for each operation, in plain types. The FUSE
+//! layer above only translates; everything here is tested without a mount.
+
+mod attributes;
+mod errno;
+mod filesystem;
+mod idmap;
+mod introspect;
+mod options;
+mod refusals;
+mod symlink;
+
+pub use attributes::{Attributes, Statfs};
+pub use errno::FsError;
+pub use filesystem::{DirectoryEntry, Filesystem};
+pub use idmap::{IdMap, IdMapError};
+pub use options::Presentation;

@@ -1,0 +1,265 @@
+//! The operations.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::digest::Digest;
+use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
+use crate::path::NAME_MAX;
+use crate::verify::Verifier;
+
+use super::attributes::{Attributes, Statfs};
+use super::errno::FsError;
+use super::idmap::{IdMap, map_acl};
+use super::introspect;
+use super::options::Presentation;
+use super::refusals::Refusals;
+use super::symlink;
+
+/// A mounted manifest. It has no state but caches and counters: every operation
+/// names its inode, and there are no handles.
+#[derive(Debug)]
+pub struct Filesystem {
+    table: InodeTable,
+    verifier: Verifier,
+    options: Presentation,
+    manifest: Option<Digest>,
+    refusals: Refusals,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryEntry<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// What it names.
+    pub attributes: Attributes,
+    /// The offset at which reading goes on behind this entry.
+    pub next: u64,
+}
+
+impl Filesystem {
+    /// Serves the inodes of `table`, with content from `verifier`. `manifest`
+    /// is the digest of the manifest, for those who ask.
+    #[must_use]
+    pub fn new(
+        table: InodeTable,
+        verifier: Verifier,
+        options: Presentation,
+        manifest: Option<Digest>,
+    ) -> Self {
+        Self {
+            table,
+            verifier,
+            options,
+            manifest,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Counts over the manifest.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        self.table.statistics()
+    }
+
+    /// What a name in a directory stands for.
+    ///
+    /// # Errors
+    /// [`FsError::NoEntry`] for a name that is not there.
+    pub fn lookup(&self, parent: Ino, name: &[u8]) -> Result<Attributes, FsError> {
+        let directory = self.directory(parent)?;
+        if name.len() > NAME_MAX {
+            return Err(FsError::NameTooLong);
+        }
+        self.table
+            .lookup(directory, name)
+            .map(|inode| self.attributes(inode))
+            .ok_or(FsError::NoEntry)
+    }
+
+    /// What stat(2) says of an inode.
+    ///
+    /// # Errors
+    /// [`FsError::NoInode`].
+    pub fn getattr(&self, ino: Ino) -> Result<Attributes, FsError> {
+        Ok(self.attributes(self.inode(ino)?))
+    }
+
+    /// The target of a symlink.
+    ///
+    /// # Errors
+    /// [`FsError::WrongKind`] when it is no symlink.
+    pub fn readlink(&self, ino: Ino) -> Result<Cow<'_, [u8]>, FsError> {
+        let inode = self.inode(ino)?;
+        match inode.kind() {
+            InodeKind::Symlink(target) => Ok(self.target(inode, target)),
+            _ => Err(FsError::WrongKind),
+        }
+    }
+
+    /// The bytes of a regular file from `offset` on: `size` of them, or as many
+    /// as there are before its end.
+    ///
+    /// # Errors
+    /// [`FsError::Refused`] when any of the bytes is not as the manifest
+    /// declares it. That is logged.
+    pub fn read(&self, ino: Ino, offset: u64, size: u32) -> Result<Bytes, FsError> {
+        let inode = self.inode(ino)?;
+        let path = inode.path();
+        let declared = match (inode.declared(&path), inode.kind()) {
+            (Some(declared), _) => declared,
+            (None, InodeKind::Directory(_)) => return Err(FsError::IsDirectory),
+            (None, _) => return Err(FsError::WrongKind),
+        };
+        self.verifier
+            .read(&declared, offset, size)
+            .inspect_err(|error| self.refusals.note(error))
+            .map_err(FsError::Refused)
+    }
+
+    /// The entries of a directory from an offset on, which is 0 or the `next`
+    /// of an entry; `.` and `..` come first.
+    ///
+    /// # Errors
+    /// [`FsError::NotDirectory`].
+    pub fn readdir(
+        &self,
+        ino: Ino,
+        offset: u64,
+    ) -> Result<impl Iterator<Item = DirectoryEntry<'_>> + use<'_>, FsError> {
+        let directory = self.directory(ino)?;
+        let dots = [(&b"."[..], directory), (b"..", directory.parent())];
+        let from = usize::try_from(offset.saturating_sub(2)).unwrap_or(usize::MAX);
+        let entries = self
+            .table
+            .entries(directory, from)
+            .map(|dirent| (dirent.name, dirent.inode));
+        let skipped = usize::try_from(offset.min(2)).unwrap_or(2);
+        Ok(dots
+            .into_iter()
+            .skip(skipped)
+            .chain(entries)
+            .zip(offset.saturating_add(1)..)
+            .map(|((name, inode), next)| DirectoryEntry {
+                name,
+                attributes: self.attributes(inode),
+                next,
+            }))
+    }
+
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    /// [`FsError::NoXattr`] when the inode has none of that name, and
+    /// [`FsError::NoXattrsAtAll`] when no inode can have any.
+    pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Cow<'_, [u8]>, FsError> {
+        let inode = self.inode(ino)?;
+        if self.options.introspect {
+            let refusals = self.refusals.count();
+            if let Some(value) = introspect::value(name, inode, self.manifest.as_ref(), refusals) {
+                return Ok(Cow::Owned(value));
+            }
+        } else if !self.statistics().has_xattrs {
+            return Err(FsError::NoXattrsAtAll);
+        }
+        let value = inode
+            .xattr(name)
+            .filter(|_| !self.hides(name))
+            .ok_or(FsError::NoXattr)?;
+        let Presentation {
+            uid_map, gid_map, ..
+        } = &self.options;
+        let maps_acls = [uid_map, gid_map]
+            .into_iter()
+            .any(|map| matches!(map, IdMap::Ranges(_)));
+        if maps_acls && name.starts_with(b"system.posix_acl_") {
+            return Ok(Cow::Owned(map_acl(value, uid_map, gid_map)));
+        }
+        Ok(Cow::Borrowed(value))
+    }
+
+    /// The names of the extended attributes, each ended by a NUL.
+    ///
+    /// # Errors
+    /// [`FsError::NoInode`].
+    pub fn listxattr(&self, ino: Ino) -> Result<Vec<u8>, FsError> {
+        let mut list = Vec::new();
+        for xattr in self.inode(ino)?.xattrs() {
+            if !self.hides(&xattr.name) {
+                list.extend_from_slice(&xattr.name);
+                list.push(0);
+            }
+        }
+        Ok(list)
+    }
+
+    /// What statfs(2) says.
+    #[must_use]
+    pub fn statfs(&self) -> Statfs {
+        let statistics = self.statistics();
+        Statfs {
+            blocks: statistics.bytes.div_ceil(u64::from(Attributes::BLOCK_SIZE)),
+            files: statistics.inodes,
+        }
+    }
+
+    fn inode(&self, ino: Ino) -> Result<Inode<'_>, FsError> {
+        self.table.get(ino).ok_or(FsError::NoInode)
+    }
+
+    fn directory(&self, ino: Ino) -> Result<Inode<'_>, FsError> {
+        let inode = self.inode(ino)?;
+        match inode.kind() {
+            InodeKind::Directory(_) => Ok(inode),
+            _ => Err(FsError::NotDirectory),
+        }
+    }
+
+    fn attributes(&self, inode: Inode<'_>) -> Attributes {
+        let size = match inode.kind() {
+            InodeKind::Regular(size) => size,
+            // Like tmpfs: so many bytes for each name, "." and ".." included.
+            InodeKind::Directory(names) => (names as u64).saturating_add(2).saturating_mul(20),
+            InodeKind::Symlink(target) => self.target(inode, target).len() as u64,
+            InodeKind::Device(_) | InodeKind::Other => 0,
+        };
+        let mode = inode.mode();
+        Attributes {
+            ino: inode.ino(),
+            size,
+            blocks: match inode.kind() {
+                InodeKind::Regular(size) => size.div_ceil(512),
+                _ => 0,
+            },
+            time: inode.mtime().unwrap_or(self.options.default_time),
+            file_type: mode.file_type(),
+            permissions: (mode.permissions() & 0o7777) as u16,
+            links: inode.links(),
+            uid: self.options.uid_map.map(inode.uid()),
+            gid: self.options.gid_map.map(inode.gid()),
+            rdev: match inode.kind() {
+                InodeKind::Device(number) => number.encode(),
+                _ => 0,
+            },
+        }
+    }
+
+    fn target<'a>(&self, inode: Inode<'_>, target: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.options.transform_symlinks || !target.starts_with(b"/") {
+            return Cow::Borrowed(target);
+        }
+        let depth = std::iter::successors(Some(inode.parent()), |inode| {
+            (inode.ino() != Ino::ROOT).then(|| inode.parent())
+        })
+        .count()
+            - 1;
+        Cow::Owned(symlink::transform(target, depth))
+    }
+
+    fn hides(&self, name: &[u8]) -> bool {
+        self.options.hide_overlay_xattrs
+            && (name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay."))
+    }
+}
