@@ -1,1 +1,11 @@
-//! The only place that names fuser.
+//! The FUSE side: the only place that names the `fuser` crate. It translates
+//! requests into calls of [`crate::fs::Filesystem`] and what they return into
+//! replies; it mounts, and it unmounts what it mounted.
+
+mod adapter;
+mod convert;
+mod mount;
+mod session;
+
+pub use mount::{MountError, MountOptions, Mounted, Unmounter};
+pub use session::Session;

@@ -7,9 +7,14 @@
 //! that changes would change under our checks.
 
 pub mod file;
+pub mod fusermount;
+pub mod mount;
+pub mod process;
+pub mod random;
 pub mod root;
 pub mod stat;
 pub mod xattr;
 
 pub use root::RootDir;
+pub use rustix::io::Errno;
 pub use stat::Stat;

@@ -1,0 +1,464 @@
+//! Requests translated into operations, and results into replies.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+
+use crate::fs::{Attributes, Filesystem, FsError, Statfs};
+
+use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+
+/// Largest read that the kernel may ask for, in bytes.
+const MAX_READ: u32 = 1 << 20;
+/// How many reads ahead of a reader may be under way.
+const MAX_BACKGROUND: u16 = 64;
+
+/// What the kernel should do, where it can.
+const WISHES: [InitFlags; 6] = [
+    // Attributes come with the names of a directory.
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    // The kernel enforces ACLs, and keeps them.
+    InitFlags::FUSE_POSIX_ACL,
+    // Pages are kept until we say otherwise, which we never do.
+    InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+    // Mounts of this mount may map owners.
+    InitFlags::FUSE_ALLOW_IDMAP,
+];
+
+/// A filesystem as fuser calls it.
+///
+/// No handler panics through to fuser, which would end the mount; every
+/// operation that would change something says so itself, because a remount can
+/// take away the kernel's own refusal; content is read on threads of its own,
+/// so that it never holds up metadata.
+#[derive(Debug)]
+pub(super) struct Adapter {
+    filesystem: Arc<Filesystem>,
+    readers: rayon::ThreadPool,
+    /// Whether the kernel opens without asking, once it was told to.
+    opens_itself: bool,
+    opens_directories_itself: bool,
+}
+
+impl Adapter {
+    pub(super) fn new(filesystem: Arc<Filesystem>, readers: usize) -> io::Result<Self> {
+        let readers = rayon::ThreadPoolBuilder::new()
+            .num_threads(readers)
+            .thread_name(|number| format!("read-{number}"))
+            .build()
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            filesystem,
+            readers,
+            opens_itself: false,
+            opens_directories_itself: false,
+        })
+    }
+
+    /// Runs an operation; a panic in it becomes an error of this operation.
+    fn run<'a, T>(
+        &'a self,
+        operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
+    ) -> Result<T, Errno> {
+        run(&self.filesystem, operation)
+    }
+}
+
+fn run<'a, T>(
+    filesystem: &'a Filesystem,
+    operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
+) -> Result<T, Errno> {
+    catch_unwind(AssertUnwindSafe(|| operation(filesystem)))
+        .unwrap_or(Err(FsError::Panicked))
+        .map_err(|error| convert::errno(&error))
+}
+
+/// The answer to everything that would change something.
+fn read_only() -> Errno {
+    convert::errno(&FsError::ReadOnly)
+}
+
+impl fuser::Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        for wish in WISHES {
+            // Without it things are slower, not wrong.
+            let _ = config.add_capabilities(wish);
+        }
+        let can = config.capabilities();
+        self.opens_itself = can.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        self.opens_directories_itself = can.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        // fuser asks for reads as large as writes may be.
+        let _ = config.set_max_write(MAX_READ);
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let found = self.run(
+            |fs| match fs.lookup(convert::ino(parent), name.as_bytes()) {
+                Err(FsError::NoEntry) => Ok(None),
+                found => found.map(Some),
+            },
+        );
+        match found {
+            Ok(Some(found)) => reply.entry(&FOR_EVER, &convert::attributes(&found), GENERATION),
+            Ok(None) => reply.entry(&FOR_EVER, &NO_ENTRY, GENERATION),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.run(|fs| fs.getattr(convert::ino(ino))) {
+            Ok(found) => reply.attr(&FOR_EVER, &convert::attributes(&found)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.run(|fs| fs.readlink(convert::ino(ino))) {
+            Ok(target) => reply.data(&target),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn open(&self, _request: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            reply.error(read_only());
+        } else if self.opens_itself {
+            // From now on the kernel opens files without a message, and keeps
+            // their pages (fs/fuse/file.c: no_open).
+            reply.error(Errno::ENOSYS);
+        } else {
+            reply.opened(FileHandle(0), fuser::FopenFlags::FOPEN_KEEP_CACHE);
+        }
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let filesystem = Arc::clone(&self.filesystem);
+        self.readers.spawn(move || {
+            match run(&filesystem, |fs| fs.read(convert::ino(ino), offset, size)) {
+                Ok(content) => reply.data(&content),
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.opens_directories_itself {
+            reply.error(Errno::ENOSYS);
+        } else {
+            let flags = fuser::FopenFlags::FOPEN_KEEP_CACHE | fuser::FopenFlags::FOPEN_CACHE_DIR;
+            reply.opened(FileHandle(0), flags);
+        }
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let filled = self.run(|fs| {
+            for entry in fs.readdir(convert::ino(ino), offset)? {
+                let Attributes { ino, file_type, .. } = entry.attributes;
+                let kind = convert::file_type(file_type);
+                let name = OsStr::from_bytes(entry.name);
+                if reply.add(INodeNo(ino.0), entry.next, kind, name) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        match filled {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let filled = self.run(|fs| {
+            for entry in fs.readdir(convert::ino(ino), offset)? {
+                let attributes = convert::attributes(&entry.attributes);
+                let name = OsStr::from_bytes(entry.name);
+                let number = attributes.ino;
+                if reply.add(number, entry.next, name, &FOR_EVER, &attributes, GENERATION) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        match filled {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        match self.run(|fs| Ok(fs.statfs())) {
+            Ok(found) => reply.statfs(
+                found.blocks,
+                0,
+                0,
+                found.files,
+                0,
+                Attributes::BLOCK_SIZE,
+                Statfs::NAME_MAX,
+                Attributes::BLOCK_SIZE,
+            ),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let value = self.run(|fs| fs.getxattr(convert::ino(ino), name.as_bytes()));
+        reply_xattr(value, size, reply);
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        reply_xattr(self.run(|fs| fs.listxattr(convert::ino(ino))), size, reply);
+    }
+
+    /// Nothing was written, so there is nothing to do; the kernel need not ask
+    /// again.
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// The kernel does not ask with `default_permissions`.
+    fn access(&self, _: &Request, _: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        if mask.contains(AccessFlags::W_OK) {
+            reply.error(read_only());
+        } else {
+            reply.ok();
+        }
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _offset: i64,
+        _whence: i32,
+        reply: fuser::ReplyLseek,
+    ) {
+        // No holes are declared; the kernel then knows none.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _flags: fuser::IoctlFlags,
+        _command: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: fuser::ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _handle: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn mknod(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn mkdir(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only());
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only());
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(read_only());
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _new_parent: INodeNo,
+        _new_name: &OsStr,
+        _flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(read_only());
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _offset: u64,
+        _data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(read_only());
+    }
+
+    fn create(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _offset: u64,
+        _length: u64,
+        _mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(read_only());
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _ino_in: INodeNo,
+        _handle_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _handle_out: FileHandle,
+        _offset_out: u64,
+        _length: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(read_only());
+    }
+}
+
+/// Size 0 asks how much room is needed (getxattr(2)).
+fn reply_xattr(value: Result<impl AsRef<[u8]>, Errno>, size: u32, reply: ReplyXattr) {
+    let value = match &value {
+        Ok(value) => value.as_ref(),
+        Err(errno) => return reply.error(*errno),
+    };
+    match u32::try_from(value.len()) {
+        Ok(length) if size == 0 => reply.size(length),
+        Ok(length) if length <= size => reply.data(value),
+        _ => reply.error(convert::errno(&FsError::Range)),
+    }
+}

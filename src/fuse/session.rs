@@ -1,0 +1,45 @@
+//! Serving requests that come through a descriptor.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::fs::Filesystem;
+
+use super::adapter::Adapter;
+
+/// How many threads take requests. What is slow is done by others.
+const REQUEST_THREADS: usize = 2;
+
+/// A connection to the kernel that has been made and not been served yet.
+#[derive(Debug)]
+pub struct Session(fuser::Session<Adapter>);
+
+impl Session {
+    /// Answers the first message of the kernel.
+    ///
+    /// The descriptor is `/dev/fuse`, or a socket of type `SOCK_SEQPACKET` at
+    /// whose other end somebody speaks the kernel's part. Nothing is mounted or
+    /// unmounted here.
+    ///
+    /// # Errors
+    /// When the other end says nothing that can be understood.
+    pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let adapter = Adapter::new(filesystem, (2 * cores).clamp(4, 16))?;
+        let mut config = fuser::Config::default();
+        config.n_threads = Some(REQUEST_THREADS);
+        // The kernel itself decides who may come in (allow_other). fuser would
+        // judge by the user of a request, which an idmapped mount hides.
+        let acl = fuser::SessionACL::All;
+        fuser::Session::from_fd(adapter, device, acl, config).map(Self)
+    }
+
+    /// Serves until the filesystem is gone.
+    ///
+    /// # Errors
+    /// When the connection fails in another way.
+    pub fn serve(self) -> io::Result<()> {
+        self.0.run()
+    }
+}

@@ -1,0 +1,127 @@
+//! Mounting without privileges, through fusermount3(1), which is setuid root.
+//! It is found by its absolute path, gets no environment, and is never run by
+//! root.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
+};
+
+use super::mount::FuseMountOptions;
+
+const PROGRAMS: [&str; 2] = ["/usr/bin/fusermount3", "/bin/fusermount3"];
+
+/// Mounts at `mountpoint`, at once visible, and gives the device.
+///
+/// # Errors
+/// When fusermount3 is not installed, or does not want to; it says why on
+/// standard error.
+pub fn mount(mountpoint: &Path, options: &FuseMountOptions<'_>) -> io::Result<OwnedFd> {
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let mut child = command()?
+        .arg("-o")
+        .arg(option_string(options))
+        .arg("--")
+        .arg(mountpoint)
+        // It sends the device there; 0 is its standard input.
+        .env("_FUSE_COMMFD", "0")
+        .stdin(Stdio::from(theirs))
+        .spawn()?;
+    let device = receive_device(&ours);
+    let status = child.wait()?;
+    match device {
+        Ok(Some(device)) if status.success() => Ok(device),
+        Ok(_) => Err(io::Error::other(format!("fusermount3 failed ({status})"))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Unmounts, whoever is still using it.
+///
+/// # Errors
+/// When fusermount3 does not want to; it says why on standard error.
+pub fn unmount(mountpoint: &Path) -> io::Result<()> {
+    let status = command()?
+        .args(["-u", "-z", "--"])
+        .arg(mountpoint)
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("fusermount3 failed ({status})")));
+    }
+    Ok(())
+}
+
+fn command() -> io::Result<Command> {
+    let program = PROGRAMS
+        .into_iter()
+        .find(|program| Path::new(program).exists())
+        .ok_or_else(|| {
+            io::Error::other("fusermount3 is not installed (Debian's package fuse3 has it)")
+        })?;
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null());
+    Ok(command)
+}
+
+fn option_string(options: &FuseMountOptions<'_>) -> OsString {
+    let mut string = b"ro,default_permissions,subtype=".to_vec();
+    string.extend_from_slice(options.subtype.as_bytes());
+    for (unwanted, option) in [
+        (options.suid, &b",nosuid"[..]),
+        (options.dev, b",nodev"),
+        (options.exec, b",noexec"),
+    ] {
+        if !unwanted {
+            string.extend_from_slice(option);
+        }
+    }
+    if options.allow_other {
+        string.extend_from_slice(b",allow_other");
+    }
+    string.extend_from_slice(b",fsname=");
+    string.extend_from_slice(&escape(options.source));
+    OsString::from_vec(string)
+}
+
+/// fusermount3 takes a backslash as the escape of a comma and of itself.
+fn escape(name: &OsStr) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for byte in name.as_bytes() {
+        if matches!(byte, b',' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped
+}
+
+fn receive_device(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    rustix::net::recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(&mut byte)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    Ok(control
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        })
+        .next())
+}
