@@ -4,8 +4,8 @@ use crate::digest::{Algorithm, Digest, DigestError};
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 
-use super::extension::{Extension, RecordedTime};
 use super::error::{ManifestError, Place, Rule};
+use super::extension::{Extension, RecordedTime};
 use super::model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
     Metadata, Resource, Timestamp, Xattr,

@@ -103,9 +103,7 @@ impl Serialize for Values<'_> {
                     _ => Numbers::Packed(Packed(payload(field))),
                 }))
             }
-            (Label::Many, _) => {
-                serializer.collect_seq(self.iter().map(|field| One(kind, field)))
-            }
+            (Label::Many, _) => serializer.collect_seq(self.iter().map(|field| One(kind, field))),
         }
     }
 }

@@ -110,4 +110,3 @@ pub(super) fn payload<'a>(field: Field<'a>) -> &'a [u8] {
 pub(super) fn is_default(value: Value<'_>) -> bool {
     matches!(value, Value::Varint(0) | Value::Bytes(b""))
 }
-
