@@ -1,6 +1,6 @@
 //! Bytes from outside made safe to print.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Shows a name so that it cannot act on a terminal or break a log line.
 ///
@@ -38,13 +38,61 @@ fn write_char(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
         '\t' => f.write_str("\\t"),
         '\\' => f.write_str("\\\\"),
         '"' => f.write_str("\\\""),
-        c if c.is_control() || reorders(c) => {
+        c if acts(c) => {
             let mut utf8 = [0; 4];
             c.encode_utf8(&mut utf8)
                 .bytes()
                 .try_for_each(|byte| write!(f, "\\x{byte:02x}"))
         }
         c => f.write_char(c),
+    }
+}
+
+/// Whether a character does something to a terminal or a line instead of
+/// standing in it.
+fn acts(c: char) -> bool {
+    c.is_control() || reorders(c)
+}
+
+/// Text of which only the characters that act on a terminal are escaped; for
+/// whole messages, in which names are escaped already.
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<'a>(pub &'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        self.0.chars().try_for_each(|c| {
+            if acts(c) {
+                write_char(f, c)
+            } else {
+                f.write_char(c)
+            }
+        })
+    }
+}
+
+/// Compact JSON that is safe on a terminal: what JSON lets stand in a string
+/// but acts there comes as `\uNNNN`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonFormatter;
+
+impl serde_json::ser::Formatter for JsonFormatter {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(acts) {
+            let acting = part.chars().next_back().filter(|c| acts(*c));
+            let kept = part.len() - acting.map_or(0, char::len_utf8);
+            writer.write_all(part.get(..kept).unwrap_or(part).as_bytes())?;
+            if let Some(c) = acting {
+                // All of them are in the first plane.
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -57,6 +105,17 @@ fn reorders(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_comes_back_and_is_safe() {
+        let raw = "a\u{85}b\u{202e}c\u{7f}\n\"\\d";
+        let mut json = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut json, JsonFormatter);
+        serde::Serialize::serialize(raw, &mut serializer).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        assert_eq!(json, r#""a\u0085b\u202ec\u007f\n\"\\d""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), raw);
+    }
 
     #[test]
     fn keeps_text_and_escapes_the_rest() {

@@ -1,9 +1,109 @@
 //! The command line: arguments, printing, exit codes, logging.
+//!
+//! A subcommand is one file with a struct of its arguments and a `run`, one
+//! variant of [`Command`], and one arm of [`Command::run`].
+
+mod dump;
+mod logging;
+mod ls;
+mod man;
+pub mod manifest_file;
+pub mod output;
+pub mod report;
+mod stats;
 
 use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Why a subcommand could not do its work; printed by [`report`] alone.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How a subcommand that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Success,
+    /// What was compared is not the same.
+    Different,
+}
+
+/// Exit status for trouble of any kind, wrong usage too.
+const TROUBLE: u8 = 2;
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::SUCCESS,
+            Outcome::Different => Self::from(1),
+        }
+    }
+}
+
+/// Build, check, show and mount continuity manifests.
+#[derive(Debug, Parser)]
+#[command(name = "continuity", version, max_term_width = 100)]
+#[command(after_help = EXIT_STATUS)]
+struct Arguments {
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+
+    /// Say nothing on standard error but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if what was compared is different, \
+2 if there was trouble.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ls(ls::Arguments),
+    Stats(stats::Arguments),
+    Dump(dump::Arguments),
+    #[command(hide = true)]
+    Man(man::Arguments),
+}
+
+impl Command {
+    fn run(&self) -> Result<Outcome, Failure> {
+        match self {
+            Self::Ls(arguments) => ls::run(arguments),
+            Self::Stats(arguments) => stats::run(arguments),
+            Self::Dump(arguments) => dump::run(arguments),
+            Self::Man(arguments) => man::run(arguments),
+        }
+    }
+}
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return report::usage(&error),
+    };
+    logging::init(arguments.verbose, arguments.quiet);
+    match arguments.command.run() {
+        Ok(outcome) => outcome.into(),
+        Err(error) if output::reader_is_gone(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(error.as_ref());
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
 }

@@ -5,12 +5,13 @@ use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 
 use super::error::{ManifestError, Place, Rule};
+use super::extension::{Extension, RecordedTime};
 use super::model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
     Metadata, Resource, Timestamp, Xattr,
 };
 use super::record::{Record, Records, Section, manifest_field};
-use super::wire::{Field, Fields, Value, WireError};
+use super::wire::{Fields, Value};
 
 /// Bounds on what a manifest may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +95,9 @@ fn read_info(fields: Fields<'_>, info: &mut Info) -> Result<(), ManifestError> {
 }
 
 fn read_root(record: &Record<'_>, limits: &Limits) -> Result<Metadata, Rule> {
-    let extension = Extension::read(record)?;
+    let extension = record.extension().map_err(Rule::Extension)?;
     match read_kind(record, &extension, limits)? {
-        Kind::Directory => read_metadata(record, extension),
+        Kind::Directory => read_metadata(record, &extension),
         other => Err(Rule::RootType(other.file_type())),
     }
 }
@@ -196,8 +197,8 @@ fn refused(section: Section, index: u64, record: &Record<'_>, rule: Rule) -> Man
 }
 
 fn read_resource(section: Section, record: &Record<'_>, limits: &Limits) -> Result<Resource, Rule> {
-    let extension = Extension::read(record)?;
-    let paths = read_paths(section, record, &extension, limits)?;
+    let extension = record.extension().map_err(Rule::Extension)?;
+    let paths = read_paths(section, record, limits)?;
     let kind = read_kind(record, &extension, limits)?;
     if paths.len() > 1 && kind == Kind::Directory {
         return Err(Rule::DirectoryLinks);
@@ -209,7 +210,7 @@ fn read_resource(section: Section, record: &Record<'_>, limits: &Limits) -> Resu
     }
     Ok(Resource {
         paths,
-        metadata: read_metadata(record, extension)?,
+        metadata: read_metadata(record, &extension)?,
         kind,
         carried: read_carried(record),
     })
@@ -218,13 +219,13 @@ fn read_resource(section: Section, record: &Record<'_>, limits: &Limits) -> Resu
 fn read_paths(
     section: Section,
     record: &Record<'_>,
-    extension: &Extension<'_>,
     limits: &Limits,
 ) -> Result<Vec<ManifestPath>, Rule> {
     let plain = record.paths().map(str::as_bytes);
-    let raw = extension.raw_paths.iter().copied();
+    let mut raw = 0;
+    let counted = record.raw_paths().inspect(|_| raw += 1);
     let mut paths = Vec::new();
-    for path in plain.chain(raw) {
+    for path in plain.chain(counted) {
         if paths.len() == limits.links {
             return Err(Rule::Links(limits.links));
         }
@@ -239,7 +240,6 @@ fn read_paths(
     if paths.is_empty() {
         return Err(Rule::NoPath);
     }
-    let raw = extension.raw_paths.len();
     if raw != 0 && (raw != paths.len() || section != Section::Special) {
         return Err(Rule::MixedPaths);
     }
@@ -305,18 +305,18 @@ fn read_content(
             Err(error) => return Err(Rule::Digest(error)),
         }
     }
-    content.chunks = extension.chunks.read(record.size)?;
+    content.chunks = read_chunks(record, extension, record.size)?;
     Ok(content)
 }
 
-fn read_metadata(record: &Record<'_>, extension: Extension<'_>) -> Result<Metadata, Rule> {
+fn read_metadata(record: &Record<'_>, extension: &Extension<'_>) -> Result<Metadata, Rule> {
     Ok(Metadata {
         mode: read_mode(record)?,
         uid: read_owner("uid", record.uid)?,
         gid: read_owner("gid", record.gid)?,
-        mtime: extension.mtime,
-        ctime: extension.ctime,
-        xattrs: read_xattrs(record, &extension)?,
+        mtime: read_time(extension.mtime)?,
+        ctime: read_time(extension.ctime)?,
+        xattrs: read_xattrs(record)?,
         whiteout: extension.whiteout,
         opaque: extension.opaque,
         user: extension.user.to_owned(),
@@ -332,14 +332,13 @@ fn read_owner(which: &'static str, value: i64) -> Result<u32, Rule> {
         .ok_or(Rule::Owner { which, value })
 }
 
-fn read_xattrs(record: &Record<'_>, extension: &Extension<'_>) -> Result<Vec<Xattr>, Rule> {
+fn read_xattrs(record: &Record<'_>) -> Result<Vec<Xattr>, Rule> {
     let plain = record
         .xattrs()
         .map(|entry| (entry.name.as_bytes(), entry.data));
-    let raw = extension.raw_xattrs.iter().copied();
     let mut xattrs = Vec::new();
     let mut list = 0_usize;
-    for (name, value) in plain.chain(raw) {
+    for (name, value) in plain.chain(record.raw_xattrs()) {
         if name.is_empty() || name.len() > XATTR_NAME_MAX || name.contains(&0) {
             let shown = name.get(..XATTR_NAME_MAX).unwrap_or(name);
             return Err(Rule::XattrName(Box::from(shown)));
@@ -391,174 +390,74 @@ fn read_carried(record: &Record<'_>) -> Option<Box<Carried>> {
     (carried != Carried::default()).then(|| Box::new(carried))
 }
 
-/// `ResourceExtension`, read without copying.
-#[derive(Debug, Default)]
-struct Extension<'a> {
-    mtime: Option<Timestamp>,
-    ctime: Option<Timestamp>,
-    chunks: ChunkFields<'a>,
-    whiteout: bool,
-    opaque: bool,
-    user: &'a str,
-    group: &'a str,
-    raw_paths: Vec<&'a [u8]>,
-    raw_target: Option<&'a [u8]>,
-    raw_xattrs: Vec<(&'a [u8], &'a [u8])>,
-}
-
-impl<'a> Extension<'a> {
-    fn read(record: &Record<'a>) -> Result<Self, Rule> {
-        let mut extension = Self::default();
-        for field in record.extensions().flatten() {
-            extension.take(&field.map_err(Rule::Extension)?)?;
-        }
-        Ok(extension)
-    }
-
-    fn take(&mut self, field: &Field<'a>) -> Result<(), Rule> {
-        let string = |value| field.string(value).map_err(Rule::Extension);
-        match (field.number, field.value) {
-            (1, Value::Bytes(value)) => self.mtime = Some(read_time(field.fields(value))?),
-            (2, Value::Bytes(value)) => self.ctime = Some(read_time(field.fields(value))?),
-            (3, Value::Bytes(value)) => self.chunks.take(field.fields(value))?,
-            (4, Value::Bytes(_)) => self.whiteout = true,
-            (5, Value::Varint(value)) => self.opaque = value != 0,
-            (6, Value::Bytes(value)) => self.user = string(value)?,
-            (7, Value::Bytes(value)) => self.group = string(value)?,
-            (8, Value::Bytes(value)) => self.raw_paths.push(value),
-            (9, Value::Bytes(value)) => self.raw_target = Some(value),
-            (10, Value::Bytes(value)) => self
-                .raw_xattrs
-                .push(read_raw_xattr(field.fields(value)).map_err(Rule::Extension)?),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn read_time(fields: Fields<'_>) -> Result<Timestamp, Rule> {
-    let (mut seconds, mut nanoseconds) = (0, 0);
-    for field in fields {
-        let field = field.map_err(Rule::Extension)?;
-        match (field.number, field.value) {
-            (1, Value::Varint(value)) => seconds = unzigzag(value),
-            (2, Value::Varint(value)) => nanoseconds = value,
-            _ => {}
-        }
-    }
-    u32::try_from(nanoseconds)
+fn read_time(time: Option<RecordedTime>) -> Result<Option<Timestamp>, Rule> {
+    let Some(time) = time else {
+        return Ok(None);
+    };
+    u32::try_from(time.nanoseconds)
         .ok()
-        .and_then(|nanoseconds| Timestamp::new(seconds, nanoseconds))
-        .ok_or(Rule::Nanoseconds(nanoseconds))
+        .and_then(|nanoseconds| Timestamp::new(time.seconds, nanoseconds))
+        .map(Some)
+        .ok_or(Rule::Nanoseconds(time.nanoseconds))
 }
 
-/// The encoding of `sint64`.
-const fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
-}
-
-fn read_raw_xattr<'a>(fields: Fields<'a>) -> Result<(&'a [u8], &'a [u8]), WireError> {
-    let (mut name, mut data) = (&[][..], &[][..]);
-    for field in fields {
-        let field = field?;
-        match (field.number, field.value) {
-            (1, Value::Bytes(value)) => name = value,
-            (2, Value::Bytes(value)) => data = value,
-            _ => {}
-        }
+/// The table of a file of `size` bytes; `None` when there is none, or none
+/// that we can use.
+fn read_chunks(
+    record: &Record<'_>,
+    extension: &Extension<'_>,
+    size: u64,
+) -> Result<Option<ChunkTable>, Rule> {
+    let Some(table) = extension.chunks else {
+        return Ok(None);
+    };
+    let Some(algorithm) = Algorithm::from_name(table.algorithm) else {
+        return Ok(None);
+    };
+    let count = table.digest.len() / algorithm.size();
+    if count * algorithm.size() != table.digest.len() {
+        return Err(Rule::Chunks(
+            "its digests do not have the algorithm's length",
+        ));
     }
-    Ok((name, data))
-}
-
-/// `ChunkTable`, read without copying.
-#[derive(Debug, Default)]
-struct ChunkFields<'a> {
-    algorithm: &'a str,
-    chunk_size: u64,
-    /// Fields `length`, packed or not.
-    lengths: Vec<Value<'a>>,
-    digest: &'a [u8],
-}
-
-impl<'a> ChunkFields<'a> {
-    fn take(&mut self, fields: Fields<'a>) -> Result<(), Rule> {
-        for field in fields {
-            let field = field.map_err(Rule::Extension)?;
-            match (field.number, field.value) {
-                (1, Value::Bytes(value)) => {
-                    self.algorithm = field.string(value).map_err(Rule::Extension)?;
-                }
-                (2, Value::Varint(value)) => self.chunk_size = value,
-                (3, value @ Value::Bytes(_)) => self.lengths.push(value),
-                (3, Value::Varint(_)) => {
-                    return Err(Rule::Chunks("its lengths are not packed"));
-                }
-                (4, Value::Bytes(value)) => self.digest = value,
-                _ => {}
+    let mut lengths = record.chunk_lengths().peekable();
+    let chunks = match (table.chunk_size, lengths.peek()) {
+        (0, None) if size == 0 && count == 0 => Chunks::Lengths(Vec::new()),
+        (0, None) => return Err(Rule::Chunks("its chunks have no size")),
+        (0, Some(_)) => read_lengths(lengths, size, count)?,
+        (_, Some(_)) => return Err(Rule::Chunks("it has a chunk size and lengths")),
+        (chunk_size, None) => {
+            if usize::try_from(size.div_ceil(chunk_size)) != Ok(count) {
+                return Err(Rule::Chunks("it has too few digests, or too many"));
             }
+            Chunks::Fixed(chunk_size)
         }
-        Ok(())
-    }
+    };
+    Ok(Some(ChunkTable {
+        algorithm,
+        chunks,
+        digests: table.digest.to_vec(),
+    }))
+}
 
-    /// The table of a file of `size` bytes; `None` when there is none, or none
-    /// that we can use.
-    fn read(&self, size: u64) -> Result<Option<ChunkTable>, Rule> {
-        let Some(algorithm) = Algorithm::from_name(self.algorithm) else {
-            return Ok(None);
-        };
-        let count = self.digest.len() / algorithm.size();
-        if count * algorithm.size() != self.digest.len() {
-            return Err(Rule::Chunks(
-                "its digests do not have the algorithm's length",
-            ));
+fn read_lengths(
+    lengths: impl Iterator<Item = u64>,
+    size: u64,
+    count: usize,
+) -> Result<Chunks, Rule> {
+    let mut kept = Vec::new();
+    let mut sum = 0_u64;
+    for length in lengths {
+        if length == 0 || kept.len() == count {
+            return Err(Rule::Chunks("it has too many lengths, or one of 0"));
         }
-        let chunks = if self.lengths.is_empty() {
-            self.read_fixed(size, count)?
-        } else {
-            self.read_lengths(size, count)?
-        };
-        Ok(Some(ChunkTable {
-            algorithm,
-            chunks,
-            digests: self.digest.to_vec(),
-        }))
+        sum = sum
+            .checked_add(length)
+            .ok_or(Rule::Chunks("its lengths overflow"))?;
+        kept.push(length);
     }
-
-    fn read_fixed(&self, size: u64, count: usize) -> Result<Chunks, Rule> {
-        if self.chunk_size == 0 {
-            return Err(Rule::Chunks("its chunks have no size"));
-        }
-        if usize::try_from(size.div_ceil(self.chunk_size)) != Ok(count) {
-            return Err(Rule::Chunks("it has too few digests, or too many"));
-        }
-        Ok(Chunks::Fixed(self.chunk_size))
+    if sum != size || kept.len() != count {
+        return Err(Rule::Chunks("its lengths do not add up to the size"));
     }
-
-    fn read_lengths(&self, size: u64, count: usize) -> Result<Chunks, Rule> {
-        if self.chunk_size != 0 {
-            return Err(Rule::Chunks("it has a chunk size and lengths"));
-        }
-        let mut lengths = Vec::new();
-        let mut sum = 0_u64;
-        for value in &self.lengths {
-            let Value::Bytes(mut packed) = *value else {
-                continue;
-            };
-            while !packed.is_empty() {
-                let length = prost::encoding::decode_varint(&mut packed)
-                    .map_err(|_| Rule::Chunks("its lengths do not parse"))?;
-                if length == 0 || lengths.len() == count {
-                    return Err(Rule::Chunks("it has too many lengths, or one of 0"));
-                }
-                sum = sum
-                    .checked_add(length)
-                    .ok_or(Rule::Chunks("its lengths overflow"))?;
-                lengths.push(length);
-            }
-        }
-        if sum != size || lengths.len() != count {
-            return Err(Rule::Chunks("its lengths do not add up to the size"));
-        }
-        Ok(Chunks::Lengths(lengths))
-    }
+    Ok(Chunks::Lengths(kept))
 }

@@ -32,6 +32,17 @@ pub enum ManifestError {
     Tree(ManifestPath, #[source] Rule),
 }
 
+/// Why a manifest could not be shown.
+#[derive(Debug, Error)]
+pub enum PrintError {
+    /// The bytes are no protobuf message; nothing was written.
+    #[error(transparent)]
+    Manifest(#[from] WireError),
+    /// It could not be written.
+    #[error("cannot write")]
+    Output(#[from] std::io::Error),
+}
+
 /// Which resource of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -10,19 +10,24 @@
 mod decode;
 mod encode;
 mod error;
+mod extension;
+mod json;
 mod model;
 mod record;
+mod schema;
 mod text;
 mod wire;
 
 pub use decode::{Header, Limits, Resources, read_header};
 pub use encode::{EncodeError, Form};
-pub use error::{ManifestError, Place, Rule};
+pub use error::{ManifestError, Place, PrintError, Rule};
+pub use extension::{Extension, RecordedChunks, RecordedTime};
+pub use json::{Hex, write_json};
 pub use model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
     Metadata, Resource, Timestamp, Xattr,
 };
-pub use record::{Record, Records, Section};
+pub use record::{Entry, Record, Records, Section, check_wire};
 pub use text::write_text;
 pub use wire::{Field, Fields, Value, WireError};
 

@@ -82,6 +82,15 @@ pub(super) fn section_of<'a>(field: &Field<'a>) -> Option<(Section, &'a [u8])> {
     }
 }
 
+/// Whether the bytes are a manifest at all: they parse as the Go tool parses
+/// them. Nothing is said about what they declare.
+///
+/// # Errors
+/// The first place that does not parse.
+pub fn check_wire(manifest: &[u8]) -> Result<(), WireError> {
+    Records::new(manifest).try_for_each(|record| record.map(drop))
+}
+
 /// One resource as it is written: well-formed, and nothing more.
 ///
 /// Scalars are read once; what is repeated is walked again each time it is
@@ -180,13 +189,13 @@ impl<'a> Record<'a> {
     }
 
     /// The extended attributes.
-    pub(super) fn xattrs(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+    pub fn xattrs(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         self.messages(resource_field::XATTR)
             .filter_map(|fields| Entry::read(fields).ok())
     }
 
     /// The alternate data streams.
-    pub(super) fn ads(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+    pub fn ads(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         self.messages(resource_field::ADS)
             .filter_map(|fields| Entry::read(fields).ok())
     }
@@ -242,9 +251,12 @@ fn is_known(field: &Field<'_>) -> bool {
 
 /// `XAttr` and `ADSEntry`, which have the same beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
+pub struct Entry<'a> {
+    /// Name of the attribute or stream.
     pub name: &'a str,
+    /// Its value.
     pub data: &'a [u8],
+    /// Digest of a stream that is not held here.
     pub digest: &'a str,
 }
 

@@ -3,8 +3,13 @@
 
 use std::io::{self, Write};
 
-use super::record::Records;
-use super::wire::{Field, Fields, Value, WireError};
+use super::error::PrintError;
+use super::extension::{Packed, unzigzag};
+use super::record::check_wire;
+use super::schema::{Label, MANIFEST, Schema, Type, fits, is_default, payload};
+use super::wire::{Field, Fields, Value};
+use Label::{Many, One};
+use Type::{Bool, Int64, Message, Octets, Sint64, Text, Uint32};
 
 /// Writes the text form of a whole manifest.
 ///
@@ -13,100 +18,12 @@ use super::wire::{Field, Fields, Value, WireError};
 /// when the bytes do not parse.
 ///
 /// # Errors
-/// [`WireError`] as the source of an error of kind `InvalidData`, or whatever
-/// `out` says.
-pub fn write_text(manifest: &[u8], out: &mut impl Write) -> io::Result<()> {
-    let invalid = |error: WireError| io::Error::new(io::ErrorKind::InvalidData, error);
-    Records::new(manifest).try_for_each(|record| record.map(drop).map_err(invalid))?;
+/// See [`PrintError`].
+pub fn write_text(manifest: &[u8], out: &mut impl Write) -> Result<(), PrintError> {
+    check_wire(manifest)?;
     let mut printer = Printer { out, depth: 0 };
-    printer.message(MANIFEST, Fields::new(manifest, 0))
+    Ok(printer.message(MANIFEST, Fields::new(manifest, 0))?)
 }
-
-/// The known fields of a message, by number.
-type Schema = &'static [(u32, &'static str, Label, Type)];
-
-#[derive(Clone, Copy, PartialEq)]
-enum Label {
-    /// The last one counts; messages are joined; the default is not printed.
-    One,
-    Many,
-}
-
-#[derive(Clone, Copy)]
-enum Type {
-    Bool,
-    Int64,
-    Sint64,
-    Uint32,
-    Uint64,
-    /// A string, or bytes.
-    Text,
-    Message(Schema),
-}
-
-use Label::{Many, One};
-use Type::{Bool, Int64, Message, Sint64, Text, Uint32, Uint64};
-
-const MANIFEST: Schema = &[
-    (1, "resource", Many, Message(RESOURCE)),
-    (100, "info", One, Message(INFO)),
-    (101, "root", One, Message(RESOURCE)),
-    (102, "special", Many, Message(RESOURCE)),
-];
-
-const INFO: Schema = &[
-    (1, "version", One, Uint32),
-    (2, "generator", One, Text),
-    (3, "required_feature", Many, Text),
-    (4, "base", One, Text),
-];
-
-const RESOURCE: Schema = &[
-    (1, "path", Many, Text),
-    (2, "uid", One, Int64),
-    (3, "gid", One, Int64),
-    (4, "user", One, Text),
-    (5, "group", One, Text),
-    (6, "mode", One, Uint32),
-    (7, "size", One, Uint64),
-    (8, "digest", Many, Text),
-    (9, "target", One, Text),
-    (10, "major", One, Uint64),
-    (11, "minor", One, Uint64),
-    (12, "xattr", Many, Message(XATTR)),
-    (13, "ads", Many, Message(ADS)),
-    (100, "extension", One, Message(EXTENSION)),
-];
-
-const XATTR: Schema = &[(1, "name", One, Text), (2, "data", One, Text)];
-
-const ADS: Schema = &[
-    (1, "name", One, Text),
-    (2, "data", One, Text),
-    (3, "digest", One, Text),
-];
-
-const EXTENSION: Schema = &[
-    (1, "mtime", One, Message(TIMESTAMP)),
-    (2, "ctime", One, Message(TIMESTAMP)),
-    (3, "chunks", One, Message(CHUNKS)),
-    (4, "whiteout", One, Message(&[])),
-    (5, "opaque", One, Bool),
-    (6, "user", One, Text),
-    (7, "group", One, Text),
-    (8, "raw_path", Many, Text),
-    (9, "raw_target", One, Text),
-    (10, "raw_xattr", Many, Message(XATTR)),
-];
-
-const TIMESTAMP: Schema = &[(1, "seconds", One, Sint64), (2, "nanos", One, Uint32)];
-
-const CHUNKS: Schema = &[
-    (1, "algorithm", One, Text),
-    (2, "chunk_size", One, Uint64),
-    (3, "length", Many, Uint64),
-    (4, "digest", One, Text),
-];
 
 struct Printer<'o, W> {
     out: &'o mut W,
@@ -148,24 +65,18 @@ impl<W: Write> Printer<'_, W> {
             (Message(schema), Value::Bytes(value)) => {
                 self.nested(name, schema, field.fields(value))
             }
-            (Text, Value::Bytes(value)) => {
+            (Text | Octets, Value::Bytes(value)) => {
                 self.begin(name)?;
                 write_quoted(value, self.out)
             }
             (Bool, Value::Varint(value)) => self.scalar(name, value != 0),
             (Int64, Value::Varint(value)) => self.scalar(name, value.cast_signed()),
-            (Sint64, Value::Varint(value)) => self.scalar(
-                name,
-                (value >> 1).cast_signed() ^ -((value & 1).cast_signed()),
-            ),
+            (Sint64, Value::Varint(value)) => self.scalar(name, unzigzag(value)),
             (Uint32, Value::Varint(value)) => self.scalar(name, value & 0xffff_ffff),
             (_, Value::Varint(value)) => self.scalar(name, value),
-            (_, Value::Bytes(mut packed)) => {
-                while let Ok(value) = prost::encoding::decode_varint(&mut packed) {
-                    self.scalar(name, value)?;
-                }
-                Ok(())
-            }
+            (_, Value::Bytes(packed)) => Packed(packed)
+                .flatten()
+                .try_for_each(|value| self.scalar(name, value)),
             _ => Ok(()),
         }
     }
@@ -210,26 +121,6 @@ impl<W: Write> Printer<'_, W> {
     fn indent(&mut self) -> io::Result<()> {
         (0..self.depth).try_for_each(|_| self.out.write_all(b"  "))
     }
-}
-
-/// Whether a known field has the wire type of its kind; if not it is unknown.
-fn fits(kind: Type, label: Label, value: Value<'_>) -> bool {
-    match value {
-        Value::Varint(_) => matches!(kind, Bool | Int64 | Sint64 | Uint32 | Uint64),
-        Value::Bytes(_) => matches!(kind, Text | Message(_)) || label == Many,
-        _ => false,
-    }
-}
-
-fn payload<'a>(field: Field<'a>) -> &'a [u8] {
-    match field.value {
-        Value::Bytes(value) => value,
-        _ => &[],
-    }
-}
-
-fn is_default(value: Value<'_>) -> bool {
-    matches!(value, Value::Varint(0) | Value::Bytes(b""))
 }
 
 /// A string literal and a line feed.
@@ -282,7 +173,7 @@ mod tests {
     fn prints_nothing_of_broken_bytes() {
         let mut out = Vec::new();
         let error = write_text(&[0x0a, 0, 0x0a, 2, 0], &mut out).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(matches!(error, PrintError::Manifest(_)), "{error}");
         assert_eq!(out, b"");
     }
 }

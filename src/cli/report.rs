@@ -1,0 +1,56 @@
+//! The one place that prints errors.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::escape::OneLine;
+
+use super::TROUBLE;
+
+/// Prints an error and all its causes on one line of standard error.
+pub fn error(error: &(dyn Error + 'static)) {
+    let line = chain(error);
+    // There is nowhere left to say that this failed.
+    let _ = writeln!(std::io::stderr(), "continuity: {}", OneLine(&line));
+}
+
+/// Prints what is wrong with the arguments, or the help or version that they
+/// ask for.
+#[must_use]
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(TROUBLE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The message of an error and those of its causes, each of which says
+/// something that the one before did not.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let message = cause.to_string();
+        if !line.ends_with(&message) {
+            line.push_str(": ");
+            line.push_str(&message);
+        }
+        next = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Limits, Manifest};
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = Manifest::read(&[0x0a, 0], &Limits::default()).unwrap_err();
+        assert_eq!(chain(&error), "resource 0 at byte 0: it has no path");
+    }
+}
