@@ -1,3 +1,7 @@
-//! The mount(8) helper, installed as `mount.continuity`.
+//! The helper of mount(8), installed as `mount.continuity`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    continuity::cli::mount_helper::main()
+}

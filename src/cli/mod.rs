@@ -8,6 +8,8 @@ mod logging;
 mod ls;
 mod man;
 pub mod manifest_file;
+mod mount;
+pub mod mount_helper;
 pub mod output;
 pub mod report;
 mod stats;
@@ -62,6 +64,7 @@ const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if what was compared
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Mount(mount::Arguments),
     Ls(ls::Arguments),
     Stats(stats::Arguments),
     Dump(dump::Arguments),
@@ -72,10 +75,20 @@ enum Command {
 impl Command {
     fn run(&self) -> Result<Outcome, Failure> {
         match self {
+            Self::Mount(arguments) => mount::run(arguments),
             Self::Ls(arguments) => ls::run(arguments),
             Self::Stats(arguments) => stats::run(arguments),
             Self::Dump(arguments) => dump::run(arguments),
             Self::Man(arguments) => man::run(arguments),
+        }
+    }
+
+    /// How much it says without being asked: what runs for long says when it
+    /// begins and ends.
+    const fn verbosity(&self) -> u8 {
+        match self {
+            Self::Mount(_) => 1,
+            _ => 0,
         }
     }
 }
@@ -87,12 +100,13 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return report::usage(&error),
     };
-    logging::init(arguments.verbose, arguments.quiet);
+    let verbosity = arguments.verbose + arguments.command.verbosity();
+    logging::init(verbosity, arguments.quiet);
     match arguments.command.run() {
         Ok(outcome) => outcome.into(),
         Err(error) if output::reader_is_gone(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::error(error.as_ref());
+            report::error("continuity", error.as_ref());
             ExitCode::from(TROUBLE)
         }
     }

@@ -8,11 +8,12 @@ use crate::escape::OneLine;
 
 use super::TROUBLE;
 
-/// Prints an error and all its causes on one line of standard error.
-pub fn error(error: &(dyn Error + 'static)) {
+/// Prints an error of `program` and all its causes on one line of standard
+/// error.
+pub fn error(program: &str, error: &(dyn Error + 'static)) {
     let line = chain(error);
     // There is nowhere left to say that this failed.
-    let _ = writeln!(std::io::stderr(), "continuity: {}", OneLine(&line));
+    let _ = writeln!(std::io::stderr(), "{program}: {}", OneLine(&line));
 }
 
 /// Prints what is wrong with the arguments, or the help or version that they

@@ -15,21 +15,21 @@ pub fn user() -> (u32, u32) {
 /// Leaves the terminal and the session of whoever started us.
 ///
 /// # Errors
-/// As setsid(2), or without `/dev/null`.
-pub fn detach_from_terminal() -> io::Result<()> {
+/// As setsid(2).
+pub fn leave_session() -> io::Result<()> {
     rustix::process::setsid()?;
-    rustix::process::chdir("/")?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(())
 }
 
-/// Gives up standard output, and standard error as well unless it is to be kept:
-/// whoever waits for them to be closed goes on.
+/// Lets go of what we were given: the working directory, standard input, output
+/// and error. Whoever waits for them to be closed goes on.
 ///
 /// # Errors
-/// As dup2(2), or without `/dev/null`.
-pub fn close_output() -> io::Result<()> {
-    let null = File::options().write(true).open("/dev/null")?;
+/// As chdir(2) and dup2(2), or without `/dev/null`.
+pub fn let_go() -> io::Result<()> {
+    rustix::process::chdir("/")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
     Ok(())

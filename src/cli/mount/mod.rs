@@ -1,0 +1,87 @@
+//! `continuity mount`, and what the mount helper shares with it.
+
+pub(super) mod options;
+pub(super) mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::cli::manifest_file::ManifestFile;
+
+use super::{Failure, Outcome};
+use options::Options;
+use serve::Request;
+
+/// Mount a verified, read-only view of a tree
+///
+/// Names, modes, owners, times, links and attributes are those of the manifest;
+/// content comes from the backing directory, and a byte that was not hashed and
+/// found to match is never handed out: reading it is an I/O error, and a line
+/// in the log.
+///
+/// Stays in the foreground until it is unmounted, or until SIGINT or SIGTERM.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Serve it by FUSE; there is no other way yet
+    #[arg(long)]
+    fuse: bool,
+
+    /// Mount options, separated by commas; may be repeated
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    #[arg(long_help = OPTIONS_HELP)]
+    options: Vec<OsString>,
+
+    /// The directory to mount on
+    mountpoint: PathBuf,
+
+    #[command(flatten)]
+    manifest: ManifestFile,
+
+    /// The directory that has the content
+    backing: Option<PathBuf>,
+}
+
+const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
+
+  backing=DIR         the directory that has the content
+  digest=DIGEST       what the manifest must be, like --digest
+  allow_other         let other users in
+  suid, dev           honour setuid bits and devices; not by default
+  noexec              let no program be run
+  mtime=SECONDS       the time of files that have none in the manifest
+  uid=N, gid=N        one owner, one group for everything
+  uidmap=C:H:N        N owners from C on become those from H on; gidmap= too
+  transform_symlinks  make absolute symlinks lead below the mountpoint
+  no_overlay_xattrs   hide the attributes of overlayfs
+  introspect          answer to the attributes user.continuity.digest,
+                      .manifest_digest and .refusals
+  fsname=NAME         what the table of mounts shows as the source
+  log=FILE            append the log to FILE
+
+What other filesystems and mount(8) know and has no meaning here is ignored.";
+
+pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let mut options = Options::default();
+    for list in &arguments.options {
+        options.add(list)?;
+    }
+    let mut manifest = arguments.manifest.clone();
+    if let Some(digest) = options.digest {
+        manifest.pin.digest.get_or_insert(digest);
+    }
+    let backing = arguments
+        .backing
+        .clone()
+        .or_else(|| options.backing.clone())
+        .ok_or("the directory that has the content is missing: BACKING, or -o backing=DIR")?;
+    serve::run(
+        &Request {
+            mountpoint: arguments.mountpoint.clone(),
+            manifest,
+            backing,
+            options,
+        },
+        || Ok(()),
+    )?;
+    Ok(Outcome::Success)
+}

@@ -1,0 +1,391 @@
+//! Mount options: the words behind `-o`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::digest::{Digest, DigestError};
+use crate::escape::Escaped;
+use crate::fs::{IdMap, IdMapError, Presentation};
+use crate::manifest::Timestamp;
+
+/// What the mount options say.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the content is: `backing=`.
+    pub backing: Option<PathBuf>,
+    /// What the manifest must be: `digest=`.
+    pub digest: Option<Digest>,
+    /// What stands in the first column of the table of mounts: `fsname=`.
+    pub fsname: Option<OsString>,
+    /// Where the log goes once nobody looks at standard error: `log=`.
+    pub log: Option<PathBuf>,
+    /// Whether others than the user who mounts may look in.
+    pub allow_other: bool,
+    /// Whether setuid bits and file capabilities count.
+    pub suid: bool,
+    /// Whether devices can be opened.
+    pub dev: bool,
+    /// Whether programs can be run.
+    pub exec: bool,
+    /// How the manifest is shown.
+    pub presentation: Presentation,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backing: None,
+            digest: None,
+            fsname: None,
+            log: None,
+            allow_other: false,
+            suid: false,
+            dev: false,
+            exec: true,
+            presentation: Presentation::default(),
+        }
+    }
+}
+
+/// Why mount options are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OptionError {
+    /// There is no such option.
+    #[error("unknown mount option {:?}", Escaped(.0.as_bytes()))]
+    Unknown(OsString),
+    /// It needs a value.
+    #[error("mount option {0} needs a value, as in {0}=…")]
+    NoValue(&'static str),
+    /// It has a value and takes none.
+    #[error("mount option {:?} takes no value", Escaped(.0.as_bytes()))]
+    Value(OsString),
+    /// Its value is not as it must be.
+    #[error("mount option {option}={:?}: {reason}", Escaped(.value.as_bytes()))]
+    BadValue {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: OsString,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A quotation mark that is not closed.
+    #[error("mount options {:?} have an open quotation mark", Escaped(.0.as_bytes()))]
+    OpenQuote(OsString),
+}
+
+/// Options that mean something to mount(8), to systemd or to other filesystems,
+/// and nothing here (mount(8), systemd.mount(5)). `rw` is among them: mount(8)
+/// always says it, and the mount is read-only all the same.
+const IGNORED: [&str; 36] = [
+    "",
+    "_netdev",
+    "async",
+    "atime",
+    "auto",
+    "default_permissions",
+    "defaults",
+    "diratime",
+    "dirsync",
+    "group",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "noauto",
+    "nodiratime",
+    "nofail",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "nomtab",
+    "norelatime",
+    "nostrictatime",
+    "nouser",
+    "owner",
+    "relatime",
+    "ro",
+    "rw",
+    "silent",
+    "strictatime",
+    "symfollow",
+    "sync",
+    "user",
+    "users",
+    "wait",
+];
+/// The same with a value.
+const IGNORED_PREFIXES: [&str; 5] = ["X-", "comment=", "helper=", "uhelper=", "x-"];
+
+impl Options {
+    /// Takes one more list of options, as it stands behind `-o`.
+    ///
+    /// # Errors
+    /// See [`OptionError`].
+    pub fn add(&mut self, list: &OsStr) -> Result<(), OptionError> {
+        split(list)?.iter().try_for_each(|option| self.set(option))
+    }
+
+    /// The same, but options that are not known are passed over, as mount(8)
+    /// wants it with `-s`.
+    ///
+    /// # Errors
+    /// Every other [`OptionError`].
+    pub fn add_known(&mut self, list: &OsStr) -> Result<(), OptionError> {
+        for option in split(list)? {
+            match self.set(&option) {
+                Err(OptionError::Unknown(_)) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, option: &OsStr) -> Result<(), OptionError> {
+        let bytes = option.as_bytes();
+        let ignored = IGNORED.iter().any(|known| known.as_bytes() == bytes);
+        if ignored
+            || IGNORED_PREFIXES
+                .iter()
+                .any(|prefix| bytes.starts_with(prefix.as_bytes()))
+        {
+            return Ok(());
+        }
+        match bytes.iter().position(|byte| *byte == b'=') {
+            Some(end) => {
+                let (name, value) = bytes.split_at_checked(end).unwrap_or_default();
+                let value = OsStr::from_bytes(value.strip_prefix(b"=").unwrap_or(value));
+                self.set_value(&spell(name), value)
+                    .unwrap_or_else(|| Err(self.refuse(option, &spell(name))))
+            }
+            None => self
+                .set_flag(&spell(bytes))
+                .ok_or_else(|| without_value(option, &spell(bytes))),
+        }
+    }
+
+    fn set_flag(&mut self, name: &str) -> Option<()> {
+        let presentation = &mut self.presentation;
+        let (flag, value) = match name {
+            "allow_other" => (&mut self.allow_other, true),
+            "suid" => (&mut self.suid, true),
+            "nosuid" => (&mut self.suid, false),
+            "dev" => (&mut self.dev, true),
+            "nodev" => (&mut self.dev, false),
+            "exec" => (&mut self.exec, true),
+            "noexec" => (&mut self.exec, false),
+            "introspect" => (&mut presentation.introspect, true),
+            "transform_symlinks" => (&mut presentation.transform_symlinks, true),
+            "no_overlay_xattrs" => (&mut presentation.hide_overlay_xattrs, true),
+            _ => return None,
+        };
+        *flag = value;
+        Some(())
+    }
+
+    /// `None` for an option that is not known.
+    fn set_value(&mut self, name: &str, value: &OsStr) -> Option<Result<(), OptionError>> {
+        let presentation = &mut self.presentation;
+        let result = match name {
+            "backing" | "source" | "root" => {
+                self.backing = Some(value.into());
+                Ok(())
+            }
+            "log" => {
+                self.log = Some(value.into());
+                Ok(())
+            }
+            "fsname" => {
+                self.fsname = Some(value.to_owned());
+                Ok(())
+            }
+            // What it is is ours to say.
+            "subtype" => Ok(()),
+            "digest" => parse("digest", value, |text| {
+                Digest::parse(text).map_err(|error: DigestError| error.to_string())
+            })
+            .map(|digest| self.digest = Some(digest)),
+            "mtime" => {
+                parse("mtime", value, parse_time).map(|time| presentation.default_time = time)
+            }
+            "uid" => squash("uid", value, &mut presentation.uid_map),
+            "gid" => squash("gid", value, &mut presentation.gid_map),
+            "uidmap" => add_range("uidmap", value, &mut presentation.uid_map),
+            "gidmap" => add_range("gidmap", value, &mut presentation.gid_map),
+            _ => return None,
+        };
+        Some(result)
+    }
+
+    fn refuse(&self, option: &OsStr, name: &str) -> OptionError {
+        match self.clone().set_flag(name) {
+            Some(()) => OptionError::Value(option.to_owned()),
+            None => OptionError::Unknown(option.to_owned()),
+        }
+    }
+}
+
+/// `-` and `_` are the same in names.
+fn spell(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace('-', "_")
+}
+
+const WITH_VALUE: [&str; 11] = [
+    "backing", "digest", "fsname", "gid", "gidmap", "log", "mtime", "root", "source", "uid",
+    "uidmap",
+];
+
+fn without_value(option: &OsStr, name: &str) -> OptionError {
+    match WITH_VALUE.iter().find(|known| **known == name) {
+        Some(known) => OptionError::NoValue(known),
+        None => OptionError::Unknown(option.to_owned()),
+    }
+}
+
+fn parse<T>(
+    option: &'static str,
+    value: &OsStr,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, OptionError> {
+    let bad = |reason| OptionError::BadValue {
+        option,
+        value: value.to_owned(),
+        reason,
+    };
+    let text = value.to_str().ok_or_else(|| bad("not UTF-8".to_owned()))?;
+    parse(text).map_err(bad)
+}
+
+fn squash(option: &'static str, value: &OsStr, map: &mut IdMap) -> Result<(), OptionError> {
+    let id = parse(option, value, |text| {
+        text.parse()
+            .ok()
+            .filter(|id| *id != u32::MAX)
+            .ok_or_else(|| "not a number from 0 to 4294967294".to_owned())
+    })?;
+    *map = IdMap::Squash(id);
+    Ok(())
+}
+
+fn add_range(option: &'static str, value: &OsStr, map: &mut IdMap) -> Result<(), OptionError> {
+    parse(option, value, |text| {
+        map.add(text).map_err(|error: IdMapError| error.to_string())
+    })
+}
+
+/// Seconds since 1970, with a fraction if there is one; date(1)'s `@` may stand
+/// in front.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let text = text.strip_prefix('@').unwrap_or(text);
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = fraction.len();
+    let parsed = seconds.parse().ok().zip(
+        (1..=9)
+            .contains(&digits)
+            .then(|| format!("{fraction:0<9}"))
+            .and_then(|nanoseconds| nanoseconds.parse().ok()),
+    );
+    parsed
+        .and_then(|(seconds, nanoseconds)| Timestamp::new(seconds, nanoseconds))
+        .ok_or_else(|| "not a number of seconds since 1970".to_owned())
+}
+
+/// Splits a list at its commas. A backslash takes the meaning from what stands
+/// behind it, and quotation marks from what stands between them (libmount).
+fn split(list: &OsStr) -> Result<Vec<OsString>, OptionError> {
+    let mut options = vec![Vec::new()];
+    let mut quoted = false;
+    let mut bytes = list.as_bytes().iter();
+    while let Some(&byte) = bytes.next() {
+        let plain = match byte {
+            b'\\' => bytes.next().copied().or(Some(byte)),
+            b'"' => {
+                quoted = !quoted;
+                None
+            }
+            b',' if !quoted => {
+                options.push(Vec::new());
+                None
+            }
+            byte => Some(byte),
+        };
+        if let (Some(option), Some(byte)) = (options.last_mut(), plain) {
+            option.push(byte);
+        }
+    }
+    if quoted {
+        return Err(OptionError::OpenQuote(list.to_owned()));
+    }
+    Ok(options.into_iter().map(OsString::from_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(list: &str) -> Result<Options, OptionError> {
+        let mut options = Options::default();
+        options.add(list.as_ref()).map(|()| options)
+    }
+
+    #[test]
+    fn takes_what_mount_passes_on() {
+        let parsed = options(
+            "rw,defaults,user,nofail,_netdev,x-systemd.automount,noatime,suid,dev,noexec,\
+             allow-other,mtime=@5.25,uidmap=0:1000:10,uidmap=10:5:1,gid=7,transform_symlinks",
+        )
+        .unwrap();
+        assert!(parsed.suid && parsed.dev && !parsed.exec && parsed.allow_other);
+        assert!(parsed.presentation.transform_symlinks && !parsed.presentation.introspect);
+        assert_eq!(
+            parsed.presentation.default_time,
+            Timestamp::new(5, 250_000_000).unwrap()
+        );
+        assert_eq!(parsed.presentation.uid_map.map(9), 1009);
+        assert_eq!(parsed.presentation.uid_map.map(10), 5);
+        assert_eq!(parsed.presentation.gid_map, IdMap::Squash(7));
+    }
+
+    #[test]
+    fn commas_can_be_part_of_a_value() {
+        for list in [r#"backing="/srv/a,b",ro"#, r"ro,backing=/srv/a\,b"] {
+            let backing = options(list).unwrap().backing.unwrap();
+            assert_eq!(backing.as_os_str(), "/srv/a,b");
+        }
+    }
+
+    #[test]
+    fn names_what_it_refuses() {
+        for (list, message) in [
+            ("noatim", r#"unknown mount option "noatim""#),
+            ("bakcing=/x", r#"unknown mount option "bakcing=/x""#),
+            (
+                "backing",
+                "mount option backing needs a value, as in backing=…",
+            ),
+            ("suid=1", r#"mount option "suid=1" takes no value"#),
+            (
+                "uid=-1",
+                r#"mount option uid="-1": not a number from 0 to 4294967294"#,
+            ),
+            (
+                "mtime=x",
+                r#"mount option mtime="x": not a number of seconds since 1970"#,
+            ),
+            (
+                "digest=md5:0",
+                r#"mount option digest="md5:0": digest algorithm "md5" is not known"#,
+            ),
+            (
+                r#"backing="/x"#,
+                r#"mount options "backing=\"/x" have an open quotation mark"#,
+            ),
+        ] {
+            assert_eq!(options(list).unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From a request to a mount that is served, and its end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use thiserror::Error;
+
+use crate::cli::manifest_file::ManifestFile;
+use crate::cli::{Failure, logging};
+use crate::digest::{Algorithm, Digest};
+use crate::escape::Escaped;
+use crate::fs::Filesystem;
+use crate::fuse::{MountOptions, Mounted, Unmounter};
+use crate::inode::{InodeTable, RootOwner, Statistics};
+use crate::manifest::Limits;
+use crate::source::DirectorySource;
+use crate::sys::{self, RootDir};
+use crate::verify::{self, Verifier};
+
+use super::options::Options;
+
+/// What to mount, and where.
+#[derive(Debug)]
+pub(in crate::cli) struct Request {
+    pub mountpoint: PathBuf,
+    pub manifest: ManifestFile,
+    pub backing: PathBuf,
+    pub options: Options,
+}
+
+/// Why there is nothing to mount.
+#[derive(Debug, Error)]
+enum SetUpError {
+    #[error("cannot open the backing directory {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
+    Backing {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the backing directory lies in the mountpoint; mount somewhere else")]
+    BackingBelowMountpoint,
+}
+
+/// Mounts, calls `ready`, and serves until the filesystem is gone.
+pub(in crate::cli) fn run(
+    request: &Request,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<(), Failure> {
+    if let Some(log) = &request.options.log {
+        logging::redirect(log)?;
+    }
+    // From here on a signal waits until there is something to unmount.
+    let signals = Signals::new([SIGINT, SIGTERM])?;
+    let filesystem = set_up(request)?;
+    let statistics = filesystem.statistics().clone();
+    let source = match &request.options.fsname {
+        Some(name) => name.clone(),
+        None => request.manifest.path.clone().into_os_string(),
+    };
+    let mounted = Mounted::mount(
+        filesystem,
+        &request.mountpoint,
+        MountOptions {
+            source,
+            allow_other: request.options.allow_other,
+            suid: request.options.suid,
+            dev: request.options.dev,
+            exec: request.options.exec,
+        },
+    )?;
+    announce(&statistics, &request.mountpoint);
+    unmount_on_signal(signals, mounted.unmounter())?;
+    ready()?;
+    mounted.wait()?;
+    log::info!("unmounted");
+    Ok(())
+}
+
+/// Does everything but mount.
+pub(in crate::cli) fn check(request: &Request) -> Result<(), Failure> {
+    set_up(request)?;
+    sys::mount::open_place(&request.mountpoint)?;
+    Ok(())
+}
+
+/// Everything that can be refused before anything is mounted.
+fn set_up(request: &Request) -> Result<Filesystem, Failure> {
+    let backing = open_backing(&request.backing, &request.mountpoint)?;
+    let bytes = request.manifest.load()?;
+    let digest = note_trust(&bytes, request.manifest.pin.digest);
+    let (uid, gid) = sys::process::user();
+    let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
+        .map_err(|error| request.manifest.refused(error))?;
+    drop(bytes);
+    let source = Box::new(DirectorySource::new(backing));
+    let verifier = Verifier::new(source, verify::Options::default())?;
+    let presentation = request.options.presentation.clone();
+    Ok(Filesystem::new(table, verifier, presentation, Some(digest)))
+}
+
+fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError> {
+    let refuse = |cause| SetUpError::Backing {
+        path: backing.to_owned(),
+        cause,
+    };
+    let root = RootDir::open(backing).map_err(refuse)?;
+    // What cannot be resolved is refused by name later on.
+    if let (Ok(backing), Ok(mountpoint)) = (backing.canonicalize(), mountpoint.canonicalize())
+        && backing.starts_with(mountpoint)
+    {
+        return Err(SetUpError::BackingBelowMountpoint);
+    }
+    Ok(root)
+}
+
+/// The digest of the manifest; without a pin nobody vouches for it.
+fn note_trust(bytes: &[u8], pin: Option<Digest>) -> Digest {
+    pin.unwrap_or_else(|| {
+        let digest = Algorithm::Sha256.hash(bytes);
+        log::warn!(
+            "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
+        );
+        digest
+    })
+}
+
+fn announce(statistics: &Statistics, mountpoint: &Path) {
+    if statistics.implied_directories > 0 {
+        log::warn!(
+            "event=implied {} directories are not listed in the manifest; they are shown as root's, 0755",
+            statistics.implied_directories
+        );
+    }
+    if statistics.unverifiable > 0 {
+        log::warn!(
+            "event=unverifiable {} files have no digest that can be checked; reading them fails",
+            statistics.unverifiable
+        );
+    }
+    log::info!(
+        "mounted {:?}: {} inodes, {} files, {} bytes, {} KiB of memory for the table",
+        Escaped(mountpoint.as_os_str().as_encoded_bytes()),
+        statistics.inodes,
+        statistics.files,
+        statistics.bytes,
+        statistics.memory / 1024
+    );
+}
+
+/// The first signal unmounts, the second one ends the process.
+fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || {
+        let asked = AtomicBool::new(false);
+        for signal in signals.forever() {
+            if asked.swap(true, Ordering::Relaxed) {
+                log::warn!("event=killed signal {signal} came again; ending at once");
+                std::process::exit(1);
+            }
+            match unmounter.unmount() {
+                Ok(()) => log::info!(
+                    "signal {signal}: unmounting; this ends when nobody uses the files any more"
+                ),
+                Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! The helper of mount(8): `mount.continuity SPEC DIR -o backing=DIR`.
+//!
+//! It starts itself anew as the server and returns when that has mounted, or
+//! has failed. The server tells so on its standard output, and then gives up
+//! all that it was given, so that nobody waits for it.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+
+use crate::sys;
+
+use super::manifest_file::{ManifestFile, Pin};
+use super::mount::options::Options;
+use super::mount::serve::{self, Request};
+use super::{Failure, logging, report};
+
+const PROGRAM: &str = "mount.continuity";
+/// The first argument of the server.
+const SERVE: &str = "--serve";
+/// What the server says when it has mounted.
+const READY: &str = "ready";
+/// How long mounting may take. A manifest of ten million files takes seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Exit status of mount(8).
+mod status {
+    pub const USAGE: u8 = 1;
+    pub const SYSTEM: u8 = 2;
+    pub const FAILURE: u8 = 32;
+}
+
+/// Mount a continuity manifest, as mount(8) asks for it.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version)]
+struct Arguments {
+    /// The manifest
+    spec: PathBuf,
+
+    /// The directory to mount on
+    dir: PathBuf,
+
+    /// Mount options; backing=DIR is needed. See continuity-mount(1)
+    #[arg(short, value_name = "OPTIONS")]
+    options: Vec<OsString>,
+
+    /// Pass over options that are not known
+    #[arg(short)]
+    sloppy: bool,
+
+    /// Check everything, but do not mount
+    #[arg(short)]
+    fake: bool,
+
+    /// Nothing: there is no table of mounts to write
+    #[arg(short)]
+    no_mtab: bool,
+
+    /// Say more
+    #[arg(short, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// The type that was asked for
+    #[arg(short, value_name = "TYPE")]
+    type_: Option<OsString>,
+}
+
+/// Runs the helper.
+#[must_use]
+pub fn main() -> ExitCode {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let is_server = words.get(1).is_some_and(|word| word == SERVE);
+    if is_server {
+        words.remove(1);
+    }
+    let arguments = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let request = match request(&arguments) {
+        Ok(request) => request,
+        Err(error) => return fail(error.as_ref(), status::USAGE),
+    };
+    logging::init(arguments.verbose + 1, false);
+    if is_server {
+        return match serve_in_background(&request) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error.as_ref(), status::FAILURE),
+        };
+    }
+    if arguments.fake {
+        return match serve::check(&request) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error.as_ref(), status::FAILURE),
+        };
+    }
+    start_server(words).unwrap_or_else(|error| fail(&error, status::SYSTEM))
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // The text of the help is no failure.
+    if report::usage(error) == ExitCode::SUCCESS {
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::from(status::USAGE)
+}
+
+fn fail(error: &(dyn std::error::Error + 'static), status: u8) -> ExitCode {
+    report::error(PROGRAM, error);
+    ExitCode::from(status)
+}
+
+fn request(arguments: &Arguments) -> Result<Request, Failure> {
+    let mut options = Options {
+        // mount(8) mounts for everybody on the machine, if root asks.
+        allow_other: sys::process::user().0 == 0,
+        ..Options::default()
+    };
+    for list in &arguments.options {
+        if arguments.sloppy {
+            options.add_known(list)?;
+        } else {
+            options.add(list)?;
+        }
+    }
+    let backing = options
+        .backing
+        .clone()
+        .ok_or("option backing=DIR is missing: the directory that has the content")?;
+    Ok(Request {
+        mountpoint: arguments.dir.clone(),
+        manifest: ManifestFile {
+            path: arguments.spec.clone(),
+            pin: Pin {
+                digest: options.digest,
+            },
+        },
+        backing,
+        options,
+    })
+}
+
+/// Starts this program anew as the server and waits for its word.
+fn start_server(words: Vec<OsString>) -> io::Result<ExitCode> {
+    let mut server = Command::new("/proc/self/exe")
+        .arg(SERVE)
+        .args(words.into_iter().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let word = server.stdout.take().map(wait_for_word);
+    match word {
+        Some(Ok(word)) if word == READY => Ok(ExitCode::SUCCESS),
+        Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
+            server.kill()?;
+            server.wait()?;
+            Err(io::Error::other(format!(
+                "the server did not get ready within {} seconds",
+                PATIENCE.as_secs()
+            )))
+        }
+        // It has said why on standard error.
+        _ => Ok(match server.wait()?.code() {
+            Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(status::SYSTEM)),
+            None => return Err(io::Error::other("the server was killed")),
+        }),
+    }
+}
+
+fn wait_for_word(output: ChildStdout) -> Result<String, mpsc::RecvTimeoutError> {
+    let (say, hear) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut word = String::new();
+        // Nothing at all is a word too: the server has ended.
+        let _ = BufReader::new(output).read_line(&mut word);
+        let _ = say.send(word.trim_end().to_owned());
+    });
+    hear.recv_timeout(PATIENCE)
+}
+
+fn serve_in_background(request: &Request) -> Result<(), Failure> {
+    sys::process::leave_session()?;
+    serve::run(request, || {
+        let mut output = io::stdout();
+        writeln!(output, "{READY}")?;
+        output.flush()?;
+        sys::process::let_go()
+    })
+}
