@@ -1,7 +1,7 @@
 //! The command line: arguments, printing, exit codes, logging.
 //!
 //! A subcommand is one file with a struct of its arguments and a `run`, one
-//! variant of [`Command`], and one arm of [`Command::run`].
+//! variant of `Command`, and one arm of `Command::run`.
 
 mod dump;
 mod logging;
