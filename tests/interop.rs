@@ -205,7 +205,12 @@ fn trouble_is_one_line_and_status_2() {
         let output = continuity(usage).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{usage:?}");
         assert_eq!(output.stdout, b"", "{usage:?}");
+        assert!(!output.stderr.is_empty(), "{usage:?}");
     }
+    let output = continuity(&["nonsense\x1b[31m"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("continuity: "), "{stderr}");
+    assert!(!stderr.contains('\x1b'), "{stderr}");
     for fine in ["--version", "--help"] {
         let output = continuity(&[fine]).output().unwrap();
         assert_eq!(output.status.code(), Some(0));

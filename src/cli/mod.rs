@@ -1,7 +1,7 @@
 //! The command line: arguments, printing, exit codes, logging.
 //!
 //! A subcommand is one file with a struct of its arguments and a `run`, one
-//! variant of [`Command`], and one arm of [`Command::run`].
+//! variant of `Command`, and one arm of `Command::run`.
 
 mod dump;
 mod logging;
@@ -44,15 +44,15 @@ impl From<Outcome> for ExitCode {
 
 /// Build, check, show and mount continuity manifests.
 #[derive(Debug, Parser)]
-#[command(name = "continuity", version, max_term_width = 100)]
+#[command(name = "continuity", version)]
 #[command(after_help = EXIT_STATUS)]
 struct Arguments {
     /// Say more on standard error; twice for everything
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, display_order = 900, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
 
     /// Say nothing on standard error but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 901)]
     quiet: bool,
 
     #[command(subcommand)]

@@ -20,12 +20,19 @@ pub fn error(program: &str, error: &(dyn Error + 'static)) {
 /// ask for.
 #[must_use]
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
-    if error.use_stderr() {
-        ExitCode::from(TROUBLE)
-    } else {
-        ExitCode::SUCCESS
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
     }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut stderr = std::io::stderr().lock();
+    let mut prefix = "continuity: ";
+    for line in text.lines() {
+        let _ = writeln!(stderr, "{prefix}{}", OneLine(line));
+        prefix = "";
+    }
+    ExitCode::from(TROUBLE)
 }
 
 /// The message of an error and those of its causes, each of which says

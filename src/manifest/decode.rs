@@ -180,10 +180,10 @@ impl Iterator for Resources<'_> {
 }
 
 fn refused(section: Section, index: u64, record: &Record<'_>, rule: Rule) -> ManifestError {
-    let path = record.paths().next().map(|path| {
+    let plain = record.paths().map(str::as_bytes);
+    let path = plain.chain(record.raw_paths()).next().map(|path| {
         // Enough to find it, however long a hostile path is.
-        let shown = path.as_bytes().get(..crate::path::PATH_MAX);
-        Box::from(shown.unwrap_or(path.as_bytes()))
+        Box::from(path.get(..crate::path::PATH_MAX).unwrap_or(path))
     });
     ManifestError::Resource(
         Place {

@@ -1,0 +1,459 @@
+//! What holds for every manifest.
+
+// The functions that tests share are tests too; clippy does not see that.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use continuity::digest::{Algorithm, Digest};
+use continuity::list::{self, Names, Stats};
+use continuity::manifest::{
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Form, Info, Kind, Limits,
+    Manifest, Metadata, Records, Resource, Section, Timestamp, Xattr,
+};
+use continuity::mode::{FileMode, FileType};
+use continuity::path::ManifestPath;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message as _;
+
+/// Bytes of a name: mostly text, sometimes not UTF-8.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-z.]{1,8}".prop_map(String::into_bytes),
+        1 => "\\PC{1,4}".prop_map(String::into_bytes),
+        1 => vec(1_u8.., 1..6),
+    ]
+    .prop_map(|name| name.into_iter().filter(|byte| *byte != b'/').collect())
+    .prop_filter("a name", |name: &Vec<u8>| {
+        !name.is_empty() && name != b"." && name != b".."
+    })
+}
+
+fn path() -> impl Strategy<Value = ManifestPath> {
+    vec(name(), 1..4).prop_map(|names| {
+        names
+            .iter()
+            .fold(ManifestPath::root(), |path, name| path.join(name).unwrap())
+    })
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    (any::<i64>(), 0..1_000_000_000_u32)
+        .prop_map(|(seconds, nanoseconds)| Timestamp::new(seconds, nanoseconds).unwrap())
+}
+
+fn xattrs() -> impl Strategy<Value = Vec<Xattr>> {
+    let name = prop_oneof![
+        "(user|trusted|security)\\.[a-z]{1,8}".prop_map(String::into_bytes),
+        vec(1_u8.., 1..255),
+    ];
+    btree_map(name, vec(any::<u8>(), 0..20), 0..3).prop_map(|xattrs| {
+        xattrs
+            .into_iter()
+            .map(|(name, value)| Xattr {
+                name: name.into(),
+                value: value.into(),
+            })
+            .collect()
+    })
+}
+
+prop_compose! {
+    fn metadata(file_type: FileType)(
+        permissions in 0..0o10000_u32,
+        uid in 0..u32::MAX,
+        gid in 0..u32::MAX,
+        mtime in option::of(time()),
+        ctime in option::of(time()),
+        xattrs in xattrs(),
+        whiteout: bool,
+        opaque: bool,
+        names in ("[a-z]{0,5}", "[a-z]{0,5}"),
+    ) -> Metadata {
+        let mode = stat_type(file_type) | permissions;
+        Metadata {
+            mode: FileMode::from_stat(mode).unwrap(),
+            uid, gid, mtime, ctime, xattrs, whiteout, opaque,
+            user: names.0,
+            group: names.1,
+        }
+    }
+}
+
+const fn stat_type(file_type: FileType) -> u32 {
+    match file_type {
+        FileType::Regular => 0o100_000,
+        FileType::Directory => 0o040_000,
+        FileType::Symlink => 0o120_000,
+        FileType::Fifo => 0o010_000,
+        FileType::CharDevice => 0o020_000,
+        FileType::BlockDevice => 0o060_000,
+        FileType::Socket => 0o140_000,
+    }
+}
+
+fn algorithm() -> impl Strategy<Value = Algorithm> {
+    proptest::sample::select(Algorithm::ALL.to_vec())
+}
+
+fn digests() -> impl Strategy<Value = Vec<Digest>> {
+    btree_set((algorithm(), any::<u64>()), 0..3).prop_map(|seeds| {
+        let digests: BTreeSet<_> = seeds
+            .into_iter()
+            .map(|(algorithm, seed)| algorithm.hash(&seed.to_le_bytes()))
+            .collect();
+        digests.into_iter().collect()
+    })
+}
+
+/// A file's size and a table for it, of either form.
+fn chunks() -> impl Strategy<Value = (u64, Option<ChunkTable>)> {
+    let table = |algorithm: Algorithm, chunks, count: usize| {
+        Some(ChunkTable {
+            algorithm,
+            chunks,
+            digests: (0..count * algorithm.size())
+                .map(|byte| byte as u8)
+                .collect(),
+        })
+    };
+    prop_oneof![
+        (0..=i64::MAX as u64).prop_map(|size| (size, None)),
+        (algorithm(), 1..1000_u64, 0..5000_u64).prop_map(move |(algorithm, chunk, size)| {
+            let count = size.div_ceil(chunk) as usize;
+            (size, table(algorithm, Chunks::Fixed(chunk), count))
+        }),
+        (algorithm(), vec(1..1_000_000_u64, 0..5)).prop_map(move |(algorithm, lengths)| {
+            let (size, count) = (lengths.iter().sum(), lengths.len());
+            (size, table(algorithm, Chunks::Lengths(lengths), count))
+        }),
+    ]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let regular = (chunks(), digests(), vec("xxh3:[0-9a-f]{4}", 0..2)).prop_map(
+        |((size, chunks), digests, unknown_digests)| {
+            Kind::Regular(Content {
+                size,
+                digests,
+                unknown_digests,
+                chunks,
+            })
+        },
+    );
+    let device = || {
+        (0..1_u64 << 12, 0..1_u64 << 20)
+            .prop_map(|(major, minor)| DeviceNumber::new(major, minor).unwrap())
+    };
+    let target = prop_oneof![
+        "\\PC{1,20}".prop_map(String::into_bytes),
+        vec(1_u8.., 1..20)
+    ];
+    prop_oneof![
+        3 => regular,
+        1 => Just(Kind::Directory),
+        1 => target.prop_map(|target| Kind::Symlink(target.into())),
+        1 => Just(Kind::Fifo),
+        1 => Just(Kind::Socket),
+        1 => device().prop_map(Kind::CharDevice),
+        1 => device().prop_map(Kind::BlockDevice),
+    ]
+}
+
+fn carried() -> impl Strategy<Value = Option<Box<Carried>>> {
+    let stream = ("[a-z]{0,5}", vec(any::<u8>(), 0..5), "[a-z]{0,5}")
+        .prop_map(|(name, data, digest)| AlternateStream { name, data, digest });
+    // Fields 14, 20 and 2000 of three wire types.
+    let unknown = proptest::sample::subsequence(
+        vec![
+            &[0x72_u8, 1, b'x'][..],
+            &[0xa3, 1, 0xa4, 1],
+            &[0x80, 0x7d, 5],
+        ],
+        0..=3,
+    );
+    ("[a-z]{0,5}", "[a-z]{0,5}", vec(stream, 0..2), unknown).prop_map(
+        |(user, group, streams, unknown)| {
+            let carried = Carried {
+                user,
+                group,
+                streams,
+                unknown: unknown.concat(),
+            };
+            (carried != Carried::default()).then(|| Box::new(carried))
+        },
+    )
+}
+
+fn resource() -> impl Strategy<Value = (Metadata, Kind, Option<Box<Carried>>)> {
+    kind().prop_flat_map(|kind| (metadata(kind.file_type()), Just(kind), carried()))
+}
+
+/// Manifests in the order in which they are read again.
+fn manifest() -> impl Strategy<Value = Manifest> {
+    let root = option::of(metadata(FileType::Directory));
+    let info =
+        (any::<u32>(), "[a-z]{0,5}", "[a-z]{0,5}").prop_map(|(version, generator, base)| Info {
+            version,
+            generator,
+            base,
+        });
+    let entries = btree_map(path(), (resource(), any::<bool>()), 0..12);
+    (root, info, entries).prop_map(|(root, info, entries)| {
+        let mut resources: Vec<Resource> = Vec::new();
+        for (path, ((metadata, kind, carried), link)) in entries {
+            match resources.last_mut() {
+                // Another path of the one before.
+                Some(last) if link && last.kind != Kind::Directory => last.paths.push(path),
+                _ => resources.push(Resource {
+                    paths: vec![path],
+                    metadata,
+                    kind,
+                    carried,
+                }),
+            }
+        }
+        // Special ones stand behind the others.
+        resources.sort_by_key(is_special);
+        Manifest {
+            root,
+            info,
+            resources,
+        }
+    })
+}
+
+fn is_special(resource: &Resource) -> bool {
+    let raw = |bytes: &[u8]| std::str::from_utf8(bytes).is_err();
+    match &resource.kind {
+        Kind::Socket => true,
+        Kind::Symlink(target) if raw(target) => true,
+        _ => resource.paths.iter().any(|path| raw(path.as_bytes())),
+    }
+}
+
+/// Everything that reads, on bytes of any kind; the results do not matter.
+fn read_in_every_way(bytes: &[u8]) {
+    let strict = Manifest::read(bytes, &Limits::default());
+    let mut out = Vec::new();
+    let lenient = [
+        list::ls(bytes, Names::Raw, &mut out).is_ok(),
+        list::ls(bytes, Names::Escaped, &mut out).is_ok(),
+        list::ls_json(bytes, &mut out).is_ok(),
+        list::dump(bytes, &mut out).is_ok(),
+        list::dump_json(bytes, &mut out).is_ok(),
+        Stats::of(bytes).is_ok(),
+    ];
+    // What can be served can be shown, and showing it is all or nothing.
+    if strict.is_ok() {
+        assert_eq!(lenient, [true; 6]);
+    }
+    assert!(lenient == [true; 6] || lenient == [false; 6], "{lenient:?}");
+    if lenient == [false; 6] {
+        assert_eq!(out, b"");
+    }
+    if let Ok(manifest) = strict {
+        let again = manifest.encode(Form::Full).unwrap();
+        let read = Manifest::read(&again, &Limits::default()).unwrap();
+        assert_eq!(read.encode(Form::Full).unwrap(), again);
+    }
+}
+
+/// `Manifest` of containerd/continuity, written down once more.
+#[derive(Clone, PartialEq, prost::Message)]
+struct GoManifest {
+    #[prost(message, repeated, tag = "1")]
+    resource: Vec<GoResource>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GoResource {
+    #[prost(string, repeated, tag = "1")]
+    path: Vec<String>,
+    #[prost(int64, tag = "2")]
+    uid: i64,
+    #[prost(int64, tag = "3")]
+    gid: i64,
+    #[prost(string, tag = "4")]
+    user: String,
+    #[prost(string, tag = "5")]
+    group: String,
+    #[prost(uint32, tag = "6")]
+    mode: u32,
+    #[prost(uint64, tag = "7")]
+    size: u64,
+    #[prost(string, repeated, tag = "8")]
+    digest: Vec<String>,
+    #[prost(string, tag = "9")]
+    target: String,
+    #[prost(uint64, tag = "10")]
+    major: u64,
+    #[prost(uint64, tag = "11")]
+    minor: u64,
+    #[prost(message, repeated, tag = "12")]
+    xattr: Vec<GoEntry>,
+    #[prost(message, repeated, tag = "13")]
+    ads: Vec<GoEntry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct GoEntry {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    data: Vec<u8>,
+    #[prost(string, tag = "3")]
+    digest: String,
+}
+
+/// What we read of the fields that the Go tool knows.
+fn as_go_reads(bytes: &[u8]) -> GoManifest {
+    let entry = |entry: continuity::manifest::Entry<'_>| GoEntry {
+        name: entry.name.to_owned(),
+        data: entry.data.to_vec(),
+        digest: entry.digest.to_owned(),
+    };
+    let resource = Records::new(bytes)
+        .map(Result::unwrap)
+        .filter(|(section, _)| *section == Section::Resource)
+        .map(|(_, record)| GoResource {
+            path: record.paths().map(str::to_owned).collect(),
+            uid: record.uid,
+            gid: record.gid,
+            user: record.user.to_owned(),
+            group: record.group.to_owned(),
+            mode: record.go_mode(),
+            size: record.size,
+            digest: record.digests().map(str::to_owned).collect(),
+            target: record.target.to_owned(),
+            major: record.major,
+            minor: record.minor,
+            xattr: record.xattrs().map(entry).collect(),
+            ads: record.ads().map(entry).collect(),
+        })
+        .collect();
+    GoManifest { resource }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn what_is_written_is_read_again(manifest in manifest()) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let read = Manifest::read(&bytes, &Limits::default()).unwrap();
+        prop_assert_eq!(&read, &manifest);
+        prop_assert_eq!(read.encode(Form::Full).unwrap(), bytes);
+    }
+
+    #[test]
+    fn the_order_in_memory_does_not_matter(manifest in manifest(), seed: u64) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let mut shuffled = manifest;
+        shuffled.resources.sort_by_cached_key(|resource| {
+            let path = resource.path().as_bytes();
+            Algorithm::Sha256.hash(&[path, &seed.to_le_bytes()].concat())
+        });
+        prop_assert_eq!(shuffled.encode(Form::Full).unwrap(), bytes);
+    }
+
+    #[test]
+    fn older_readers_see_good_fields(manifest in manifest()) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let go = GoManifest::decode(&bytes[..]).unwrap();
+        prop_assert_eq!(&go, &as_go_reads(&bytes));
+        let plain = manifest.resources.iter().filter(|resource| !is_special(resource));
+        prop_assert_eq!(go.resource.len(), plain.clone().count());
+        for (go, ours) in go.resource.iter().zip(plain) {
+            prop_assert_eq!(go.path[0].as_bytes(), ours.path().as_bytes());
+            prop_assert_eq!(go.mode, ours.metadata.mode.to_go());
+            // Their verify fails when such a resource has any.
+            let has_xattrs = matches!(ours.kind, Kind::Regular(_) | Kind::Directory);
+            prop_assert!(has_xattrs || go.xattr.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_compatible_form_has_nothing_else(manifest in manifest()) {
+        if let Ok(bytes) = manifest.encode(Form::Compat) {
+            let go = GoManifest::decode(&bytes[..]).unwrap();
+            prop_assert_eq!(go.encode_to_vec(), bytes);
+        }
+    }
+
+    #[test]
+    fn listings_name_every_path(manifest in manifest()) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let mut out = Vec::new();
+        list::ls(&bytes, Names::Escaped, &mut out).unwrap();
+        let lines = String::from_utf8(out).unwrap().lines().count();
+        let paths: usize = manifest.resources.iter().map(|resource| resource.paths.len()).sum();
+        prop_assert_eq!(lines, paths);
+
+        let mut out = Vec::new();
+        list::ls_json(&bytes, &mut out).unwrap();
+        let json: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_slice(&out).unwrap();
+        let listed: BTreeSet<Vec<u8>> = json
+            .iter()
+            .filter(|line| line["section"] != "root")
+            .map(|line| match line.get("path_hex") {
+                Some(hex) => unhex(hex.as_str().unwrap()),
+                None => line["path"].as_str().unwrap().as_bytes().to_vec(),
+            })
+            .collect();
+        let wanted: BTreeSet<Vec<u8>> = manifest
+            .resources
+            .iter()
+            .flat_map(|resource| &resource.paths)
+            .map(|path| path.as_bytes().to_vec())
+            .collect();
+        prop_assert_eq!(listed, wanted);
+    }
+
+    #[test]
+    fn nothing_panics_on_a_changed_byte(
+        manifest in manifest(),
+        changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        prop_assume!(!bytes.is_empty());
+        for (index, byte) in changes {
+            let mut changed = bytes.clone();
+            changed[index.index(bytes.len())] = byte;
+            read_in_every_way(&changed);
+        }
+    }
+
+    #[test]
+    fn nothing_panics_on_any_bytes(bytes in vec(any::<u8>(), 0..200)) {
+        read_in_every_way(&bytes);
+        // And inside of a resource, and of an extension.
+        let resource = [&[0x0a, bytes.len().min(127) as u8], &bytes[..bytes.len().min(127)]];
+        read_in_every_way(&resource.concat());
+        let inner = &bytes[..bytes.len().min(100)];
+        let extension = [&[0xa2, 6, inner.len() as u8], inner].concat();
+        read_in_every_way(&[&[0x0a, extension.len() as u8], &extension[..]].concat());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn nothing_panics_on_a_prefix(manifest in manifest()) {
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let step = bytes.len() / 300 + 1;
+        for end in (0..bytes.len()).step_by(step) {
+            read_in_every_way(&bytes[..end]);
+        }
+    }
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    hex.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
