@@ -10,7 +10,7 @@
 //! | 0 | [`sys`]: the only system calls |
 //! | 1 | [`digest`], [`path`], [`mode`], [`escape`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back |
-//! | 3 | [`source`]: where content comes from; not trusted |
+//! | 3 | [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
@@ -31,4 +31,5 @@ pub mod mode;
 pub mod path;
 pub mod source;
 pub mod sys;
+pub mod tree;
 pub mod verify;

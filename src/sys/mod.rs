@@ -6,8 +6,10 @@
 //! here maps a file into memory: one that shrinks would kill us (SIGBUS), one
 //! that changes would change under our checks.
 
+pub mod absence;
 pub mod file;
 pub mod fusermount;
+pub mod handle;
 pub mod mount;
 pub mod process;
 pub mod random;
@@ -15,6 +17,8 @@ pub mod root;
 pub mod stat;
 pub mod xattr;
 
+pub use absence::Absence;
+pub use handle::Handle;
 pub use root::RootDir;
 pub use rustix::io::Errno;
 pub use stat::Stat;

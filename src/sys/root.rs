@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::handle::Handle;
 use super::stat::Stat;
 
 /// An open directory. All paths are relative to it and cannot leave it.
@@ -57,6 +58,16 @@ impl RootDir {
         .map(Self)
     }
 
+    /// Holds a file of any kind below this directory without opening it; the
+    /// link itself where its last component is a symlink.
+    ///
+    /// # Errors
+    /// As openat2(2): `ELOOP` for a symlink before the last component.
+    pub fn handle(&self, relative: &OsStr) -> io::Result<Handle> {
+        self.open_inside(relative, OFlags::PATH | OFlags::NOFOLLOW)
+            .map(Handle::new)
+    }
+
     /// What stat(2) says of a name in this very directory; of the link itself
     /// where it is a symlink.
     ///
@@ -72,8 +83,7 @@ impl RootDir {
     /// # Errors
     /// As openat2(2).
     pub fn stat(&self, relative: &OsStr) -> io::Result<Stat> {
-        let handle = self.open_inside(relative, OFlags::PATH | OFlags::NOFOLLOW)?;
-        Stat::of(&handle)
+        self.handle(relative)?.stat()
     }
 
     /// The target of a symlink in this very directory.

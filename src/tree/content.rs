@@ -1,0 +1,172 @@
+//! Reading a file once, and hashing all that is wanted of it on the way.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+
+use thiserror::Error;
+
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::manifest::Chunks;
+use crate::path::ManifestPath;
+use crate::sys::{Absence, RootDir, Stat, file};
+
+use super::chunk::ChunkHasher;
+
+/// Larger ones gain nothing.
+const BUFFER_SIZE: usize = 128 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_SIZE]);
+}
+
+/// What to hash.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Algorithms for the whole file.
+    pub algorithms: &'a [Algorithm],
+    /// Algorithm and cut of the chunks.
+    pub chunks: Option<(Algorithm, &'a Chunks)>,
+}
+
+/// What was hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// One digest of the whole for each wanted algorithm, in that order.
+    pub digests: Vec<Digest>,
+    /// Raw digests of the chunks, one after the other; empty if not wanted.
+    pub chunks: Vec<u8>,
+}
+
+/// Why a file has no digest.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is no longer the file that was looked at, or became another while it
+    /// was read.
+    #[error("changed while it was read")]
+    Changed,
+}
+
+/// Hashes a regular file that was as `before` says, and still is when it has
+/// been read.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn hash(
+    root: &RootDir,
+    path: &ManifestPath,
+    before: &Stat,
+    wanted: &Wanted<'_>,
+) -> Result<Hashes, ReadError> {
+    let file = root.open_file(path.relative()).map_err(gone)?;
+    // This also keeps us from reading a FIFO or a device that took its place.
+    if !Stat::of(&file)?.is_unchanged(before) {
+        return Err(ReadError::Changed);
+    }
+    let hashes = BUFFER.with_borrow_mut(|buffer| read(&file, before.size, wanted, buffer))?;
+    if !Stat::of(&file)?.is_unchanged(before) {
+        return Err(ReadError::Changed);
+    }
+    Ok(hashes)
+}
+
+/// A file that was there a moment ago is not missing, but changed.
+fn gone(error: io::Error) -> ReadError {
+    match Absence::of(&error) {
+        Some(_) => ReadError::Changed,
+        None => ReadError::Io(error),
+    }
+}
+
+/// Reads `size` bytes and no more, however fast the file grows.
+fn read(
+    file: &File,
+    size: u64,
+    wanted: &Wanted<'_>,
+    buffer: &mut [u8],
+) -> Result<Hashes, ReadError> {
+    if size > BUFFER_SIZE as u64 {
+        file::advise_sequential(file);
+    }
+    let mut whole: Vec<Hasher> = wanted.algorithms.iter().map(|a| Hasher::new(*a)).collect();
+    let mut chunks = wanted
+        .chunks
+        .map(|(algorithm, chunks)| ChunkHasher::new(algorithm, chunks));
+    let mut offset = 0;
+    while offset < size {
+        let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        if file::read_full_at(file, part, offset)? != length {
+            return Err(ReadError::Changed);
+        }
+        whole.iter_mut().for_each(|hasher| hasher.update(part));
+        if let Some(chunks) = &mut chunks {
+            chunks.update(part);
+        }
+        offset += length as u64;
+    }
+    Ok(Hashes {
+        digests: whole.into_iter().map(Hasher::finish).collect(),
+        chunks: chunks.map(ChunkHasher::finish).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const SHA256: Wanted<'static> = Wanted {
+        algorithms: &[Algorithm::Sha256],
+        chunks: None,
+    };
+
+    #[test]
+    fn hashes_whole_and_chunks_in_one_pass() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data: Vec<u8> = (0..300_001_u32).map(|i| i.to_le_bytes()[1]).collect();
+        fs::write(scratch.path().join("file"), &data).unwrap();
+        let root = RootDir::open(scratch.path()).unwrap();
+        let path = ManifestPath::parse(b"/file").unwrap();
+        let stat = root.stat(path.relative()).unwrap();
+        let wanted = Wanted {
+            algorithms: &[Algorithm::Sha512, Algorithm::Blake3],
+            chunks: Some((Algorithm::Sha256, &Chunks::Fixed(100_000))),
+        };
+        let hashes = hash(&root, &path, &stat, &wanted).unwrap();
+        let digests = [Algorithm::Sha512, Algorithm::Blake3].map(|a| a.hash(&data));
+        assert_eq!(hashes.digests, digests);
+        assert_eq!(hashes.chunks.len(), 4 * 32);
+        let last = Algorithm::Sha256.hash(&data[300_000..]);
+        assert_eq!(hashes.chunks[96..], *last.as_raw());
+    }
+
+    #[test]
+    fn notices_another_file_of_the_same_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let name = scratch.path().join("file");
+        fs::write(&name, "one").unwrap();
+        let root = RootDir::open(scratch.path()).unwrap();
+        let path = ManifestPath::parse(b"/file").unwrap();
+        let stat = root.stat(path.relative()).unwrap();
+        assert!(hash(&root, &path, &stat, &SHA256).is_ok());
+
+        fs::write(scratch.path().join("other"), "one").unwrap();
+        fs::rename(scratch.path().join("other"), &name).unwrap();
+        let replaced = hash(&root, &path, &stat, &SHA256);
+        assert!(matches!(replaced, Err(ReadError::Changed)));
+
+        fs::remove_file(&name).unwrap();
+        let missing = hash(&root, &path, &stat, &SHA256);
+        assert!(matches!(missing, Err(ReadError::Changed)));
+
+        symlink("/etc/hostname", &name).unwrap();
+        let linked = hash(&root, &path, &stat, &SHA256);
+        assert!(matches!(linked, Err(ReadError::Changed)));
+    }
+}

@@ -1,0 +1,11 @@
+//! Files of a real tree, in the words of a manifest.
+//!
+//! `build` declares what is found here, `verify` compares with it.
+
+mod chunk;
+mod content;
+mod metadata;
+
+pub use chunk::ChunkHasher;
+pub use content::{Hashes, ReadError, Wanted, hash};
+pub use metadata::{Node, NodeError, inspect, inspect_handle, metadata_of};
