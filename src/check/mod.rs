@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::escape::Escaped;
+use crate::inode::{InodeTable, RootOwner};
 use crate::manifest::{Limits, ManifestError, Resource, Resources, read_header};
 use crate::sys::RootDir;
 
@@ -84,8 +85,9 @@ pub fn verify(
         error,
     })?;
     let header = read_header(manifest, &options.limits)?;
-    // All of it before the first finding: half a verdict is none.
-    Resources::new(manifest, &options.limits).try_for_each(|resource| resource.map(drop))?;
+    // All of it, and that it makes a tree, before the first finding: half a
+    // verdict is none.
+    InodeTable::build(manifest, &options.limits, RootOwner::default())?;
     let checker = Checker {
         directory: &directory,
         root,

@@ -3,16 +3,19 @@
 //! A subcommand is one file with a struct of its arguments and a `run`, one
 //! variant of `Command`, and one arm of `Command::run`.
 
+mod build;
 mod dump;
 mod logging;
 mod ls;
 mod man;
 pub mod manifest_file;
+mod manifest_output;
 mod mount;
 pub mod mount_helper;
 pub mod output;
 pub mod report;
 mod stats;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,8 @@ pub enum Outcome {
     Success,
     /// What was compared is not the same.
     Different,
+    /// There was trouble, and it has been told.
+    Trouble,
 }
 
 /// Exit status for trouble of any kind, wrong usage too.
@@ -38,6 +43,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Success => Self::SUCCESS,
             Outcome::Different => Self::from(1),
+            Outcome::Trouble => Self::from(TROUBLE),
         }
     }
 }
@@ -64,6 +70,8 @@ const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if what was compared
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Build(build::Arguments),
+    Verify(verify::Arguments),
     Mount(mount::Arguments),
     Ls(ls::Arguments),
     Stats(stats::Arguments),
@@ -73,8 +81,10 @@ enum Command {
 }
 
 impl Command {
-    fn run(&self) -> Result<Outcome, Failure> {
+    fn run(&self, quiet: bool) -> Result<Outcome, Failure> {
         match self {
+            Self::Build(arguments) => build::run(arguments),
+            Self::Verify(arguments) => verify::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),
             Self::Ls(arguments) => ls::run(arguments),
             Self::Stats(arguments) => stats::run(arguments),
@@ -102,7 +112,7 @@ pub fn main() -> ExitCode {
     };
     let verbosity = arguments.verbose + arguments.command.verbosity();
     logging::init(verbosity, arguments.quiet);
-    match arguments.command.run() {
+    match arguments.command.run(arguments.quiet) {
         Ok(outcome) => outcome.into(),
         Err(error) if output::reader_is_gone(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,6 +16,11 @@ pub fn error(program: &str, error: &(dyn Error + 'static)) {
     let _ = writeln!(std::io::stderr(), "{program}: {}", OneLine(&line));
 }
 
+/// Prints a line of ours on standard error.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "continuity: {}", OneLine(text));
+}
+
 /// Prints what is wrong with the arguments, or the help or version that they
 /// ask for.
 #[must_use]
