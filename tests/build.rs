@@ -110,8 +110,12 @@ fn walk(root: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Attributes as `getfattr` prints them, by the bytes of the path.
-fn getfattr(root: &Path) -> BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>> {
+/// Names and hexadecimal values of attributes.
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The attributes of every file that has any, by its path, found without any
+/// code of ours.
+fn xattrs_of(root: &Path) -> BTreeMap<Vec<u8>, Xattrs> {
     let script = r"
 import os, sys
 out = sys.stdout.buffer
@@ -131,7 +135,7 @@ for top, dirs, files in os.walk(root):
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let mut found = BTreeMap::<_, Vec<_>>::new();
+    let mut found = BTreeMap::<_, Xattrs>::new();
     let fields: Vec<&[u8]> = output.stdout.split(|byte| *byte == 0).collect();
     for entry in fields.chunks_exact(3) {
         let xattr = (entry[1].to_vec(), entry[2].to_vec());
@@ -194,6 +198,7 @@ fn the_native_form_is_the_tree() {
     sh(
         &root,
         "setfattr -n trusted.root -v value .
+         setfattr -n \"$(printf 'user.\\377')\" -v raw regular/one-byte
          touch -h -d '1969-12-31T23:59:58.123456789Z' regular/empty symlinks/self
          touch -d '2200-01-01T00:00:00.000000001Z' .",
     );
@@ -204,7 +209,7 @@ fn the_native_form_is_the_tree() {
         concat!("continuity ", env!("CARGO_PKG_VERSION"))
     );
 
-    let xattrs = getfattr(&root);
+    let xattrs = xattrs_of(&root);
     assert!(xattrs.len() > 12, "{}", xattrs.len());
     let compare_xattrs = |path: &[u8], declared: &Metadata| {
         let hex = |bytes: &[u8]| -> Vec<u8> {
@@ -244,18 +249,18 @@ fn the_native_form_is_the_tree() {
 
 #[test]
 fn the_compatible_form_refuses_raw_names_by_name() {
-    for (name, target, shown) in [
-        (&b"raw-\xff"[..], None, r#""/raw-\xff""#),
-        (b"link", Some(&b"\xff"[..]), r#""/link""#),
+    for (script, shown) in [
+        (r"touch $(printf 'raw-\377')", r#""/raw-\xff""#),
+        (r"ln -s $(printf '\377') link", r#""/link""#),
+        (
+            r"touch file; setfattr -n $(printf 'user.\377') file",
+            r#""/file""#,
+        ),
     ] {
         let scratch = scratch();
         let tree = scratch.path().join("tree");
         fs::create_dir(&tree).unwrap();
-        let at = tree.join(OsStr::from_bytes(name));
-        match target {
-            Some(target) => symlink(OsStr::from_bytes(target), at).unwrap(),
-            None => fs::write(at, "").unwrap(),
-        }
+        sh(&tree, script);
         let out = scratch.path().join("out");
         let refused = continuity([
             "build".as_ref(),

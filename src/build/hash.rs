@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use crate::digest::Algorithm;
 use crate::manifest::{ChunkTable, Chunks, Content, Form, Kind};
-use crate::sys::RootDir;
+use crate::path::ManifestPath;
+use crate::sys::{Absence, RootDir};
 use crate::tree::{NodeError, ReadError, Wanted, hash, inspect};
 
 use super::Options;
 use super::error::{Cause, Failure, Failures};
-use super::links::{Found, is_same};
+use super::found::Found;
 
 /// What every reader knows.
 const ALGORITHM: Algorithm = Algorithm::Sha256;
@@ -77,27 +78,29 @@ fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, Read
 
 /// Takes the metadata anew, which must still be that of all its names.
 fn look_again(root: &RootDir, file: &mut Found) -> Result<(), Cause> {
-    let node = inspect(root, file.resource.path()).map_err(gone)?;
-    if !matches!(node.kind, Kind::Regular(_)) {
+    let look = |path: &ManifestPath| match inspect(root, path) {
+        Ok(node) => Ok(Found::new(path.clone(), node)),
+        Err(error) => Err(gone(error)),
+    };
+    let now = look(file.resource.path())?;
+    if !matches!(now.resource.kind, Kind::Regular(_)) {
         return Err(ReadError::Changed.into());
     }
-    file.stat = node.stat;
-    file.resource.metadata = node.metadata;
-    file.resource.kind = node.kind;
     for path in file.resource.paths.iter().skip(1) {
-        if !is_same(file, &inspect(root, path).map_err(gone)?) {
+        if !look(path)?.is_same(&now) {
             return Err(ReadError::Changed.into());
         }
     }
+    file.stat = now.stat;
+    file.resource.metadata = now.resource.metadata;
+    file.resource.kind = now.resource.kind;
     Ok(())
 }
 
 /// What was found a moment ago has changed when it is not there now.
 fn gone(error: NodeError) -> Cause {
     match error {
-        NodeError::Io(error) if crate::sys::Absence::of(&error).is_some() => {
-            ReadError::Changed.into()
-        }
+        NodeError::Io(error) if Absence::of(&error).is_some() => ReadError::Changed.into(),
         other => other.into(),
     }
 }
@@ -109,7 +112,7 @@ mod tests {
     use std::fs;
 
     fn found(root: &RootDir) -> Vec<Found> {
-        links::group(walk::walk(root, false).unwrap().nodes).unwrap()
+        links::group(walk::walk(root, false).unwrap().files).unwrap()
     }
 
     #[test]

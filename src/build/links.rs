@@ -2,68 +2,52 @@
 
 use std::collections::HashMap;
 
-use crate::manifest::{Form, Kind, Manifest, Resource};
-use crate::path::ManifestPath;
-use crate::sys::Stat;
-use crate::tree::Node;
+use crate::manifest::{Form, Manifest};
 
 use super::error::{BuildError, Cause, Failure, Failures};
-
-/// A file with all its names in the tree.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Found {
-    /// What stat(2) said when it was found.
-    pub stat: Stat,
-    /// What the manifest will say.
-    pub resource: Resource,
-}
+use super::found::Found;
 
 /// Makes one file of the names of one inode, and sorts the files.
-pub(super) fn group(mut nodes: Vec<(ManifestPath, Node)>) -> Result<Vec<Found>, Failures> {
-    nodes.sort_by(|(one, _), (two, _)| one.cmp(two));
-    let mut files: Vec<Found> = Vec::with_capacity(nodes.len());
+pub(super) fn group(mut files: Vec<Found>) -> Result<Vec<Found>, Failures> {
+    files.sort_by(|one, two| one.resource.path().cmp(two.resource.path()));
     let mut inodes: HashMap<(u64, u64), usize> = HashMap::new();
     let mut failures = Vec::new();
-    for (path, node) in nodes {
-        let inode = (node.stat.device, node.stat.inode);
-        let linked = can_be_linked(&node);
-        let first = inodes.get(&inode).filter(|_| linked).copied();
-        if let Some(first) = first.and_then(|index| files.get_mut(index)) {
-            if is_same(first, &node) {
-                first.resource.paths.push(path);
-            } else {
-                let cause = Cause::Link(first.resource.path().clone());
-                failures.push(Failure { path, cause });
+    // In place: there may be millions. What is done stands in front.
+    let mut done = 0;
+    for index in 0..files.len() {
+        let Some(file) = files.get(index) else { break };
+        let inode = (file.stat.device, file.stat.inode);
+        let linked = file.can_be_linked();
+        let Some(first) = inodes.get(&inode).filter(|_| linked).copied() else {
+            if linked {
+                inodes.insert(inode, done);
             }
+            files.swap(done, index);
+            done += 1;
             continue;
+        };
+        if let Err(failure) = join(&mut files, first, index) {
+            failures.push(failure);
         }
-        if linked {
-            inodes.insert(inode, files.len());
-        }
-        files.push(Found {
-            stat: node.stat,
-            resource: Resource {
-                paths: vec![path],
-                metadata: node.metadata,
-                kind: node.kind,
-                carried: None,
-            },
-        });
     }
+    files.truncate(done);
     Failures::check(failures)?;
     Ok(files)
 }
 
-/// Two names of one symlink are two symlinks, as for the Go tool.
-fn can_be_linked(node: &Node) -> bool {
-    node.stat.links > 1 && !matches!(node.kind, Kind::Directory | Kind::Symlink(_))
-}
-
-/// Whether a look at another name saw the same.
-pub(super) fn is_same(found: &Found, node: &Node) -> bool {
-    node.stat.is_unchanged(&found.stat)
-        && node.metadata == found.resource.metadata
-        && node.kind == found.resource.kind
+/// Gives the names of one file to another, which comes first.
+fn join(files: &mut [Found], first: usize, index: usize) -> Result<(), Failure> {
+    let (before, after) = files.split_at_mut_checked(index).unwrap_or_default();
+    if let (Some(first), Some(file)) = (before.get_mut(first), after.first_mut()) {
+        if !file.is_same(first) {
+            return Err(Failure {
+                path: file.resource.path().clone(),
+                cause: Cause::Link(first.resource.path().clone()),
+            });
+        }
+        first.resource.paths.append(&mut file.resource.paths);
+    }
+    Ok(())
 }
 
 /// Refuses what the compatible form cannot hold.
@@ -82,17 +66,18 @@ pub(super) fn check_names(found: &[Found]) -> Result<(), BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::ManifestPath;
     use crate::sys::RootDir;
     use crate::tree::inspect;
     use std::fs;
     use std::path::Path;
 
-    fn look(root: &Path, names: &[&str]) -> Vec<(ManifestPath, Node)> {
+    fn look(root: &Path, names: &[&str]) -> Vec<Found> {
         let directory = RootDir::open(root).unwrap();
         let look = |name: &&str| {
             let path = ManifestPath::root().join(name.as_bytes()).unwrap();
             let node = inspect(&directory, &path).unwrap();
-            (path, node)
+            Found::new(path, node)
         };
         names.iter().map(look).collect()
     }

@@ -1,6 +1,7 @@
 //! Makes a manifest of a tree.
 
 mod error;
+mod found;
 mod hash;
 mod links;
 mod walk;
@@ -83,10 +84,10 @@ pub fn build(root: &Path, options: &Options) -> Result<Built, BuildError> {
 fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError> {
     let walk::Tree {
         root: root_metadata,
-        nodes,
+        files,
         sockets_skipped,
     } = walk::walk(root, options.sockets)?;
-    let mut found = links::group(nodes)?;
+    let mut found = links::group(files)?;
     let mut manifest = Manifest {
         root: Some(root_metadata),
         info: Info {

@@ -12,6 +12,7 @@ use crate::sys::{Absence, RootDir, Stat, xattr};
 use crate::tree::{Node, NodeError, inspect_handle, metadata_of};
 
 use super::error::{Cause, Failure, Failures};
+use super::found::Found;
 
 /// All that was found.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Tree {
     /// Metadata of the root.
     pub root: Metadata,
     /// Everything else, in no order.
-    pub nodes: Vec<(ManifestPath, Node)>,
+    pub files: Vec<Found>,
     /// How many sockets are not among them.
     pub sockets_skipped: u64,
 }
@@ -31,7 +32,7 @@ pub(super) struct Tree {
 pub(super) fn walk(root: &RootDir, sockets: bool) -> Result<Tree, Failures> {
     let mut tree = Tree {
         root: Metadata::new(crate::mode::FileMode::DEFAULT_DIRECTORY),
-        nodes: Vec::new(),
+        files: Vec::new(),
         sockets_skipped: 0,
     };
     let mut failures = Vec::new();
@@ -56,9 +57,9 @@ pub(super) fn walk(root: &RootDir, sockets: bool) -> Result<Tree, Failures> {
             if path.is_root() {
                 tree.root = listing.directory.metadata;
             } else {
-                tree.nodes.push((path, listing.directory));
+                tree.files.push(Found::new(path, listing.directory));
             }
-            tree.nodes.extend(listing.files);
+            tree.files.extend(listing.files);
             tree.sockets_skipped += listing.sockets_skipped;
             failures.extend(listing.failures);
             level.extend(listing.directories);
@@ -76,7 +77,7 @@ struct Listing {
     /// The directories in it.
     directories: Vec<ManifestPath>,
     /// What else is in it.
-    files: Vec<(ManifestPath, Node)>,
+    files: Vec<Found>,
     sockets_skipped: u64,
     failures: Vec<Failure>,
 }
@@ -137,7 +138,7 @@ impl Listing {
         match node {
             Ok(node) if node.kind == Kind::Directory => self.directories.push(path),
             Ok(node) if node.kind == Kind::Socket && !sockets => self.sockets_skipped += 1,
-            Ok(node) => self.files.push((path, node)),
+            Ok(node) => self.files.push(Found::new(path, node)),
             Err(error) => {
                 let cause = error.into();
                 self.failures.push(Failure { path, cause });
@@ -180,9 +181,9 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
 
         let tree = walk(&root, false).unwrap();
-        assert_eq!((tree.nodes.len(), tree.sockets_skipped), (3, 1));
+        assert_eq!((tree.files.len(), tree.sockets_skipped), (3, 1));
         let tree = walk(&root, true).unwrap();
-        assert_eq!((tree.nodes.len(), tree.sockets_skipped), (4, 0));
+        assert_eq!((tree.files.len(), tree.sockets_skipped), (4, 0));
         drop(socket);
     }
 
