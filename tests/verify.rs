@@ -357,6 +357,60 @@ fn what_cannot_be_told_is_trouble() {
 }
 
 #[test]
+fn a_file_that_does_not_hold_still_is_trouble() {
+    use continuity::check;
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let scratch = scratch();
+    let root = scratch.path().join("tree");
+    fs::create_dir(&root).unwrap();
+    let file = fs::File::create(root.join("file")).unwrap();
+    file.set_len(256 << 20).unwrap();
+    let manifest = native(&root).encode(Form::Full).unwrap();
+    let done = AtomicBool::new(false);
+    let mut told = Vec::new();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // The same byte that is there, but who could know.
+                file.write_all_at(&[0], 0).unwrap();
+            }
+        });
+        let options = check::Options::default();
+        let tell = |finding: &check::Finding| told.push(finding.to_string());
+        let summary = check::verify(&root, &manifest, &options, tell);
+        done.store(true, Ordering::Relaxed);
+        summary.unwrap()
+    });
+    assert_eq!(told, [r#""/file" changed while it was read"#]);
+    // The root is declared too.
+    assert_eq!(
+        (summary.resources, summary.differences, summary.troubles),
+        (2, 0, 1)
+    );
+}
+
+#[test]
+fn the_order_holds_for_any_number_of_resources() {
+    let scratch = scratch();
+    let root = scratch.path().join("tree");
+    fs::create_dir(&root).unwrap();
+    for number in 0..3000 {
+        fs::write(root.join(format!("{number:04}")), "").unwrap();
+    }
+    let manifest = write_manifest(&scratch, &native(&root));
+    sh(&root, "find . -type f -name '*[13579]' -delete");
+    let (status, lines) = findings(&root, &manifest, &[]);
+    assert_eq!(status, 1);
+    let missing = (1..3000).step_by(2).map(|number| {
+        let root = root.display();
+        format!("lstat {root}/{number:04}: no such file or directory")
+    });
+    assert_eq!(lines, missing.collect::<Vec<_>>());
+}
+
+#[test]
 fn without_a_tree_or_a_manifest_there_is_trouble() {
     let scratch = scratch();
     let missing = scratch.path().join("missing");
