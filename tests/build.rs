@@ -269,7 +269,7 @@ fn the_compatible_form_refuses_raw_names_by_name() {
             out.as_os_str(),
             tree.as_os_str(),
         ]);
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(2));
         let stderr = text(&refused.stderr);
         assert!(
             stderr.contains(shown) && stderr.contains("UTF-8"),
@@ -334,7 +334,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_written() {
                 tree.as_os_str(),
             ],
         );
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(2));
         assert_eq!(refused.stdout, b"");
         assert_eq!(fs::read_dir(&out_directory).unwrap().count(), 0);
         text(&refused.stderr)
@@ -386,7 +386,7 @@ fn the_output_file_is_replaced_whole() {
         ]
     };
     let refused = continuity(arguments(&missing));
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("missing"));
     assert_eq!(fs::read(&out).unwrap(), b"old");
 
@@ -468,7 +468,7 @@ fn the_root_may_be_a_symlink() {
     let file = root.join("sort/b");
     for bad in [at("dangling"), file] {
         let refused = continuity(["build".as_ref(), bad.as_os_str()]);
-        assert_eq!(refused.status.code(), Some(1), "{bad:?}");
+        assert_eq!(refused.status.code(), Some(2), "{bad:?}");
         assert_eq!(refused.stdout, b"");
     }
 }
