@@ -1,0 +1,171 @@
+//! The program, mounted for real. Where it cannot mount the test fails; nothing
+//! is skipped.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything that should happen at once may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A mount, and the process that serves it in the foreground. Both are gone
+/// when this is dropped.
+pub struct Mount {
+    server: Child,
+    path: PathBuf,
+    log: PathBuf,
+    scratch: TempDir,
+}
+
+impl Mount {
+    /// Mounts a manifest over a backing directory, and waits until it answers.
+    pub fn new(manifest: &Path, backing: &Path) -> Self {
+        Self::with(manifest, backing, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn with(manifest: &Path, backing: &Path, arguments: &[&str]) -> Self {
+        let mount = Self::start(manifest, backing, arguments);
+        mount.wait_for("INFO  mounted");
+        mount
+    }
+
+    /// Starts the program and does not wait.
+    pub fn start(manifest: &Path, backing: &Path, arguments: &[&str]) -> Self {
+        let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let path = scratch.path().join("mount");
+        let log = scratch.path().join("log");
+        fs::create_dir(&path).unwrap();
+        let server = Command::new(env!("CARGO_BIN_EXE_continuity"))
+            .args(["mount", "--fuse"])
+            .args(arguments)
+            .args([path.as_path(), manifest, backing])
+            .stderr(File::create(&log).unwrap())
+            .env_remove("RUST_LOG")
+            .spawn()
+            .unwrap();
+        Self {
+            server,
+            path,
+            log,
+            scratch,
+        }
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path below the mountpoint.
+    pub fn join(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.path.join(relative)
+    }
+
+    /// The process that serves it.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until a text is in the log.
+    pub fn wait_for(&self, text: &str) {
+        wait_until(
+            || self.log().contains(text),
+            || format!("{text:?} is not in the log:\n{}", self.log()),
+        );
+    }
+
+    /// Sends a signal by its name to the process that serves it.
+    pub fn signal(&self, name: &str) {
+        run(
+            "kill",
+            [
+                OsStr::new("-s"),
+                name.as_ref(),
+                self.pid().to_string().as_ref(),
+            ],
+        );
+    }
+
+    /// Unmounts it from outside and waits for the process to end.
+    pub fn unmount(mut self) -> ExitStatus {
+        run("umount", [&self.path]);
+        self.wait()
+    }
+
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until(
+            || {
+                status = self.server.try_wait().unwrap();
+                status.is_some()
+            },
+            || "the server goes on".to_owned(),
+        );
+        status.unwrap()
+    }
+
+    /// Whether anything of ours is mounted at the place.
+    pub fn is_mounted(&self) -> bool {
+        mounts_at(&self.path)
+            .iter()
+            .any(|kind| kind == "fuse.continuity")
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        while !mounts_at(&self.path).is_empty() {
+            let done = Command::new("umount").arg("-l").arg(&self.path).output();
+            if !done.is_ok_and(|output| output.status.success()) {
+                break;
+            }
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The types of all filesystems mounted at a place.
+pub fn mounts_at(path: &Path) -> Vec<String> {
+    let path = path.to_str().unwrap();
+    fs::read_to_string("/proc/self/mounts")
+        .unwrap()
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            (fields.next() == Some(path)).then(|| fields.next().unwrap().to_owned())
+        })
+        .collect()
+}
+
+/// Waits until something holds; says what does not otherwise.
+pub fn wait_until(mut holds: impl FnMut() -> bool, complaint: impl FnOnce() -> String) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "{}", complaint());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a program that must succeed, and gives what it printed.
+pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
