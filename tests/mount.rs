@@ -252,7 +252,6 @@ fn where_there_are_no_attributes_the_kernel_stops_asking() {
         assert_eq!(xattr(&file, name), Err(Errno::OPNOTSUPP), "{name}");
     }
     assert_eq!(snapshot::xattrs(&file), Xattrs::new());
-    // Without ACLs nothing but the mode counts.
     assert!(mount.unmount().success());
 }
 

@@ -296,3 +296,21 @@ fn others_get_in_only_when_they_are_let_in() {
     }
     assert!(mount.unmount().success());
 }
+
+#[test]
+fn without_any_acl_the_mode_decides() {
+    let scratch = scratch();
+    let script =
+        "chmod 755 .; for mode in 640 604 600; do echo $mode > $mode; chmod $mode $mode; done
+        chown 0:65534 640";
+    let (manifest, tree) = small(&scratch, script);
+    let mount = Mount::with(&manifest, &tree, &["-o", "allow_other"]);
+    set_mode(mount.path().parent().unwrap(), 0o755);
+    // The second time the kernel has stopped to ask for ACLs.
+    for _ in 0..2 {
+        for (name, can) in [("640", true), ("604", true), ("600", false)] {
+            assert_eq!(nobody_can(&mount.join(name), "cat $D"), can, "{name}");
+        }
+    }
+    assert!(mount.unmount().success());
+}
