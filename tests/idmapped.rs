@@ -32,7 +32,8 @@ def syscall(*arguments):
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 OPEN_TREE_CLONE, AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH = 1, 0x1000, 4
 MOUNT_ATTR_IDMAP, AT_FDCWD = 0x100000, -100
-holder = subprocess.Popen(['unshare', '--user', 'sleep', '60'])
+# It goes when we go, and its namespace with the last mount.
+holder = subprocess.Popen(['unshare', '--user', 'cat'], stdin=subprocess.PIPE)
 namespace = '/proc/%d/ns/user' % holder.pid
 while os.readlink(namespace) == os.readlink('/proc/self/ns/user'):
     time.sleep(0.005)
@@ -43,7 +44,6 @@ tree = syscall(OPEN_TREE, AT_FDCWD, sys.argv[1].encode(), OPEN_TREE_CLONE)
 with open(namespace) as user:
     attributes = struct.pack('QQQQ', MOUNT_ATTR_IDMAP, 0, 0, user.fileno())
     syscall(MOUNT_SETATTR, tree, b'', AT_EMPTY_PATH, attributes, len(attributes))
-holder.kill()
 syscall(MOVE_MOUNT, tree, b'', AT_FDCWD, sys.argv[2].encode(), MOVE_MOUNT_F_EMPTY_PATH)
 "#;
 
