@@ -43,8 +43,9 @@ man: all
 install: all man
 	install -D -m 755 target/release/continuity $(DESTDIR)$(PREFIX)/bin/continuity
 	install -D -m 755 target/release/mount-continuity $(DESTDIR)/sbin/mount.continuity
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 target/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 target/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 
 deny:
 	$(CARGO) deny check licenses bans sources
