@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
-use crate::verify::Verifier;
+use crate::verify::{Declared, Verifier, VerifyError};
 
 use super::attributes::{Attributes, Statfs};
 use super::errno::FsError;
@@ -99,6 +99,27 @@ impl Filesystem {
         }
     }
 
+    /// Whether reading this file needs no work but on the bytes that are asked
+    /// for.
+    #[must_use]
+    pub fn is_prepared(&self, ino: Ino) -> bool {
+        self.with_declared(ino, |declared| Ok(self.verifier.is_prepared(declared)))
+            .unwrap_or(true)
+    }
+
+    /// Does what must be done once before any byte of this file can be read,
+    /// which may take as long as hashing all of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn prepare(&self, ino: Ino) -> Result<(), FsError> {
+        self.with_declared(ino, |declared| {
+            self.verifier
+                .prepare(declared)
+                .map_err(|error| self.refuse(error))
+        })
+    }
+
     /// The bytes of a regular file from `offset` on: `size` of them, or as many
     /// as there are before its end.
     ///
@@ -106,17 +127,11 @@ impl Filesystem {
     /// [`FsError::Refused`] when any of the bytes is not as the manifest
     /// declares it. That is logged.
     pub fn read(&self, ino: Ino, offset: u64, size: u32) -> Result<Bytes, FsError> {
-        let inode = self.inode(ino)?;
-        let path = inode.path();
-        let declared = match (inode.declared(&path), inode.kind()) {
-            (Some(declared), _) => declared,
-            (None, InodeKind::Directory(_)) => return Err(FsError::IsDirectory),
-            (None, _) => return Err(FsError::WrongKind),
-        };
-        self.verifier
-            .read(&declared, offset, size)
-            .inspect_err(|error| self.refusals.note(error))
-            .map_err(FsError::Refused)
+        self.with_declared(ino, |declared| {
+            self.verifier
+                .read(declared, offset, size)
+                .map_err(|error| self.refuse(error))
+        })
     }
 
     /// The entries of a directory from an offset on, which is 0 or the `next`
@@ -203,6 +218,25 @@ impl Filesystem {
             blocks: statistics.bytes.div_ceil(u64::from(Attributes::BLOCK_SIZE)),
             files: statistics.inodes,
         }
+    }
+
+    fn with_declared<T>(
+        &self,
+        ino: Ino,
+        work: impl FnOnce(&Declared<'_>) -> Result<T, FsError>,
+    ) -> Result<T, FsError> {
+        let inode = self.inode(ino)?;
+        let path = inode.path();
+        match (inode.declared(&path), inode.kind()) {
+            (Some(declared), _) => work(&declared),
+            (None, InodeKind::Directory(_)) => Err(FsError::IsDirectory),
+            (None, _) => Err(FsError::WrongKind),
+        }
+    }
+
+    fn refuse(&self, error: VerifyError) -> FsError {
+        self.refusals.note(&error);
+        FsError::Refused(error)
     }
 
     fn inode(&self, ino: Ino) -> Result<Inode<'_>, FsError> {

@@ -5,6 +5,7 @@
 mod adapter;
 mod convert;
 mod mount;
+mod readers;
 mod session;
 
 pub use mount::{MountError, MountOptions, Mounted, Unmounter};

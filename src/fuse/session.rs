@@ -25,8 +25,7 @@ impl Session {
     /// # Errors
     /// When the other end says nothing that can be understood.
     pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let adapter = Adapter::new(filesystem, (2 * cores).clamp(4, 16))?;
+        let adapter = Adapter::new(filesystem)?;
         let mut config = fuser::Config::default();
         config.n_threads = Some(REQUEST_THREADS);
         // The kernel itself decides who may come in (allow_other). fuser would

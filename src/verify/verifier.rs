@@ -101,8 +101,8 @@ impl Verifier {
         if offset >= end {
             return Ok(Bytes::new());
         }
-        let options = &self.options;
-        let plan = Plan::of(declared, options.small_file_max, options.block_max)
+        let plan = self
+            .plan(declared)
             .map_err(|reason| VerifyError::new(declared.path, offset, end - offset, reason))?;
         let (first, last) = (plan.index_of(offset), plan.index_of(end - 1));
         if first == last {
@@ -113,6 +113,29 @@ impl Verifier {
             bytes.extend_from_slice(&self.part(declared, &plan, index, offset, end)?);
         }
         Ok(bytes.freeze())
+    }
+
+    /// Whether a read needs no work but on the blocks that it touches.
+    #[must_use]
+    pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {
+        !matches!(self.plan(declared), Ok(Plan::Private)) || self.tables.contains(&declared.id)
+    }
+
+    /// Checks the whole of a file that is to be read in blocks and has no
+    /// declared ones. [`Self::read`] does it too, if it was not done before.
+    ///
+    /// # Errors
+    /// When the file is refused.
+    pub fn prepare(&self, declared: &Declared<'_>) -> Result<(), VerifyError> {
+        match self.plan(declared) {
+            Ok(Plan::Private) => self.table(declared).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn plan<'a>(&self, declared: &Declared<'a>) -> Result<Plan<'a>, Reason> {
+        let options = &self.options;
+        Plan::of(declared, options.small_file_max, options.block_max)
     }
 
     /// Those bytes of a block that lie from `offset` to `end`.
