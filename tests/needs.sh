@@ -40,6 +40,10 @@ stop() {
 
 command -v cargo >/dev/null 2>&1 ||
 	stop "cargo is missing: install Rust (rustup.rs, or the package cargo), 1.94 or later"
+if [ "$1" = test ]; then
+	cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+		stop "rustfmt and clippy are missing: rustup component add rustfmt clippy"
+fi
 programs "$1"
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "continuity: installing$packages" >&2
