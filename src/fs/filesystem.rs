@@ -9,6 +9,7 @@ use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
 use crate::verify::{Declared, Verifier, VerifyError};
 
+use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
 use super::errno::FsError;
 use super::idmap::{IdMap, map_acl};
@@ -26,6 +27,7 @@ pub struct Filesystem {
     options: Presentation,
     manifest: Option<Digest>,
     refusals: Refusals,
+    ahead: Ahead,
 }
 
 /// One entry of a directory.
@@ -55,6 +57,7 @@ impl Filesystem {
             options,
             manifest,
             refusals: Refusals::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -131,6 +134,29 @@ impl Filesystem {
             self.verifier
                 .read(declared, offset, size)
                 .map_err(|error| self.refuse(error))
+        })
+    }
+
+    /// Takes notice that a file is being read from its beginning, and tells
+    /// which small files will be read next, by the look of it.
+    #[must_use]
+    pub fn expect_after(&self, ino: Ino) -> Vec<Ino> {
+        self.ahead
+            .on_read(ino, |ino| match self.table.get(ino)?.kind() {
+                InodeKind::Regular(size) => Some(size),
+                _ => None,
+            })
+    }
+
+    /// All of a small file that nobody has asked for yet. That it is refused is
+    /// not logged: who asks for it will hear of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ahead(&self, ino: Ino) -> Result<Bytes, FsError> {
+        self.with_declared(ino, |declared| {
+            let size = u32::try_from(declared.size).map_err(|_| FsError::WrongKind)?;
+            Ok(self.verifier.read(declared, 0, size)?)
         })
     }
 

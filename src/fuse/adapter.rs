@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use fuser::{
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+use super::pusher::Pusher;
 use super::readers::{Readers, guard};
 
 /// Largest read that the kernel may ask for, in bytes.
@@ -55,9 +56,12 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    pub(super) fn new(filesystem: Arc<Filesystem>) -> io::Result<Self> {
+    pub(super) fn new(
+        filesystem: Arc<Filesystem>,
+        pusher: Arc<OnceLock<Pusher>>,
+    ) -> io::Result<Self> {
         Ok(Self {
-            readers: Readers::new(Arc::clone(&filesystem))?,
+            readers: Readers::new(Arc::clone(&filesystem), pusher)?,
             filesystem,
             opens_itself: false,
             opens_directories_itself: false,

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -18,6 +18,8 @@ use bytes::Bytes;
 use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::Errno;
+
+use super::pusher::Pusher;
 
 /// One read, and whom to tell.
 struct Job {
@@ -31,13 +33,18 @@ pub(super) struct Readers {
     filesystem: Arc<Filesystem>,
     quick: Arc<ThreadPool>,
     slow: ThreadPool,
+    /// Where files go that will be read next, once there is a connection.
+    pusher: Arc<OnceLock<Pusher>>,
     /// The files that are being prepared, and who waits for each.
     preparing: Arc<Mutex<HashMap<Ino, Vec<Job>>>>,
 }
 
 impl Readers {
     /// Threads for this machine.
-    pub(super) fn new(filesystem: Arc<Filesystem>) -> io::Result<Self> {
+    pub(super) fn new(
+        filesystem: Arc<Filesystem>,
+        pusher: Arc<OnceLock<Pusher>>,
+    ) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let pool = |name: &'static str, threads: usize| {
             ThreadPoolBuilder::new()
@@ -51,6 +58,7 @@ impl Readers {
             // Some of them wait for the disk.
             quick: Arc::new(pool("read", (2 * cores).clamp(4, 16))?),
             slow: pool("prepare", cores.clamp(2, 8))?,
+            pusher,
             preparing: Arc::default(),
         })
     }
@@ -70,6 +78,11 @@ impl Readers {
         };
         if self.filesystem.is_prepared(ino) {
             spawn_read(&self.quick, &self.filesystem, ino, job);
+            if offset == 0
+                && let Some(pusher) = self.pusher.get()
+            {
+                pusher.push(self.filesystem.expect_after(ino));
+            }
             return;
         }
         let mut preparing = self.preparing.lock();
@@ -217,7 +230,7 @@ mod tests {
         let filesystem = filesystem(source.clone(), true);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
         let small = filesystem.lookup(Ino::ROOT, b"small").unwrap().ino;
-        let readers = Readers::new(filesystem).unwrap();
+        let readers = Readers::new(filesystem, Arc::default()).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..64 {
             let say = say.clone();
@@ -247,7 +260,7 @@ mod tests {
         *source.0.open.lock() = true;
         let filesystem = filesystem(source, false);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
-        let readers = Readers::new(filesystem).unwrap();
+        let readers = Readers::new(filesystem, Arc::default()).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..20 {
             let say = say.clone();

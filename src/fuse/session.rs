@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
 
 use super::adapter::Adapter;
+use super::pusher::Pusher;
 
 /// How many threads take requests. What is slow is done by others.
 const REQUEST_THREADS: usize = 2;
@@ -25,13 +26,16 @@ impl Session {
     /// # Errors
     /// When the other end says nothing that can be understood.
     pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
-        let adapter = Adapter::new(filesystem)?;
+        let pusher = Arc::new(OnceLock::new());
+        let adapter = Adapter::new(Arc::clone(&filesystem), Arc::clone(&pusher))?;
         let mut config = fuser::Config::default();
         config.n_threads = Some(REQUEST_THREADS);
         // The kernel itself decides who may come in (allow_other). fuser would
         // judge by the user of a request, which an idmapped mount hides.
         let acl = fuser::SessionACL::All;
-        fuser::Session::from_fd(adapter, device, acl, config).map(Self)
+        let session = fuser::Session::from_fd(adapter, device, acl, config)?;
+        let _ = pusher.set(Pusher::start(session.notifier(), filesystem)?);
+        Ok(Self(session))
     }
 
     /// Serves until the filesystem is gone.

@@ -148,7 +148,10 @@ impl Verifier {
         end: u64,
     ) -> Result<Bytes, VerifyError> {
         let range = plan.range(index, declared.size);
-        let block = self.block(declared, plan, index)?;
+        // The kernel keeps what it gets; only what it did not get may be asked
+        // for again soon.
+        let keep = range.start < offset || end < range.end;
+        let block = self.block(declared, plan, index, keep)?;
         let from = offset.saturating_sub(range.start) as usize;
         let to = (end.min(range.end) - range.start) as usize;
         Ok(block.slice(from.min(block.len())..to.min(block.len())))
@@ -160,6 +163,7 @@ impl Verifier {
         declared: &Declared<'_>,
         plan: &Plan<'_>,
         index: u64,
+        keep: bool,
     ) -> Result<Bytes, VerifyError> {
         let id = BlockId {
             file: declared.id,
@@ -174,7 +178,9 @@ impl Verifier {
                 return Ok(block);
             }
             let block = self.load(declared, plan, index)?;
-            self.blocks.put(id, block.clone(), block.len());
+            if keep {
+                self.blocks.put(id, block.clone(), block.len());
+            }
             Ok(block)
         })
     }
