@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -53,6 +54,24 @@ pub(super) struct Adapter {
     /// Whether the kernel opens without asking, once it was told to.
     opens_itself: bool,
     opens_directories_itself: bool,
+    requests: Arc<Requests>,
+}
+
+/// How many requests the kernel had to make: what it remembers itself does not
+/// come here.
+#[derive(Debug, Default)]
+pub struct Requests(AtomicU64);
+
+impl Requests {
+    /// All of them so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Adapter {
@@ -65,7 +84,12 @@ impl Adapter {
             filesystem,
             opens_itself: false,
             opens_directories_itself: false,
+            requests: Arc::default(),
         })
+    }
+
+    pub(super) fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
     }
 
     /// Runs an operation on this thread: one that cannot take long.
@@ -73,6 +97,7 @@ impl Adapter {
         &'a self,
         operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
     ) -> Result<T, Errno> {
+        self.requests.note();
         guard(|| operation(&self.filesystem)).map_err(convert::errno)
     }
 }
@@ -126,6 +151,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn open(&self, _request: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.note();
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             reply.error(read_only());
         } else if self.opens_itself {
@@ -148,6 +174,7 @@ impl fuser::Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.requests.note();
         let reply = move |content: Result<Bytes, _>| match content {
             Ok(content) => reply.data(&content),
             Err(errno) => reply.error(convert::errno(errno)),
@@ -156,6 +183,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.note();
         if self.opens_directories_itself {
             reply.error(Errno::ENOSYS);
         } else {

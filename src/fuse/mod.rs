@@ -9,5 +9,6 @@ mod pusher;
 mod readers;
 mod session;
 
+pub use adapter::Requests;
 pub use mount::{MountError, MountOptions, Mounted, Unmounter};
 pub use session::Session;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Requests};
 use super::pusher::Pusher;
 
 /// How many threads take requests. What is slow is done by others.
@@ -14,7 +14,10 @@ const REQUEST_THREADS: usize = 2;
 
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
-pub struct Session(fuser::Session<Adapter>);
+pub struct Session {
+    session: fuser::Session<Adapter>,
+    requests: Arc<Requests>,
+}
 
 impl Session {
     /// Answers the first message of the kernel.
@@ -33,9 +36,16 @@ impl Session {
         // The kernel itself decides who may come in (allow_other). fuser would
         // judge by the user of a request, which an idmapped mount hides.
         let acl = fuser::SessionACL::All;
+        let requests = adapter.requests();
         let session = fuser::Session::from_fd(adapter, device, acl, config)?;
         let _ = pusher.set(Pusher::start(session.notifier(), filesystem)?);
-        Ok(Self(session))
+        Ok(Self { session, requests })
+    }
+
+    /// How many requests have come.
+    #[must_use]
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
     }
 
     /// Serves until the filesystem is gone.
@@ -43,6 +53,6 @@ impl Session {
     /// # Errors
     /// When the connection fails in another way.
     pub fn serve(self) -> io::Result<()> {
-        self.0.run()
+        self.session.run()
     }
 }
