@@ -5,6 +5,7 @@
 mod adapter;
 mod convert;
 mod mount;
+mod pool;
 mod pusher;
 mod readers;
 mod session;

@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use bytes::Bytes;
 
@@ -19,6 +18,7 @@ use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::Errno;
 
+use super::pool::Pool;
 use super::pusher::Pusher;
 
 /// One read, and whom to tell.
@@ -31,8 +31,8 @@ struct Job {
 /// The threads, and the reads that are set aside.
 pub(super) struct Readers {
     filesystem: Arc<Filesystem>,
-    quick: Arc<ThreadPool>,
-    slow: ThreadPool,
+    quick: Arc<Pool>,
+    slow: Pool,
     /// Where files go that will be read next, once there is a connection.
     pusher: Arc<OnceLock<Pusher>>,
     /// The files that are being prepared, and who waits for each.
@@ -46,18 +46,11 @@ impl Readers {
         pusher: Arc<OnceLock<Pusher>>,
     ) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let pool = |name: &'static str, threads: usize| {
-            ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .thread_name(move |number| format!("{name}-{number}"))
-                .build()
-                .map_err(io::Error::other)
-        };
         Ok(Self {
             filesystem,
             // Some of them wait for the disk.
-            quick: Arc::new(pool("read", (2 * cores).clamp(4, 16))?),
-            slow: pool("prepare", cores.clamp(2, 8))?,
+            quick: Arc::new(Pool::new("read", (2 * cores).clamp(4, 16))?),
+            slow: Pool::new("prepare", cores.clamp(2, 8))?,
             pusher,
             preparing: Arc::default(),
         })
@@ -108,7 +101,7 @@ impl Readers {
     }
 }
 
-fn spawn_read(pool: &ThreadPool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {
+fn spawn_read(pool: &Pool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {
     let filesystem = Arc::clone(filesystem);
     pool.spawn(move || {
         let read = guard(|| filesystem.read(ino, job.offset, job.size));
