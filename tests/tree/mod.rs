@@ -34,7 +34,11 @@ pub fn set_mode(path: &Path, mode: u32) {
 /// Makes the tree, or some sections of it, in `scratch/tree`.
 pub fn make(scratch: &TempDir, sections: &[&str]) -> PathBuf {
     let tree = scratch.path().join("tree");
+    // It runs python3 dozens of times, and the system's starts faster than what
+    // version managers put before it.
+    let path = std::env::var("PATH").unwrap_or_default();
     let made = Command::new("sh")
+        .env("PATH", format!("/usr/bin:/bin:{path}"))
         .arg(interop("make-tree.sh"))
         .arg(&tree)
         .args(sections)
@@ -46,6 +50,20 @@ pub fn make(scratch: &TempDir, sections: &[&str]) -> PathBuf {
         text(&made.stderr)
     );
     tree
+}
+
+/// Builds the manifest of a tree, with these arguments.
+pub fn build(scratch: &TempDir, tree: &Path, arguments: &[&str]) -> PathBuf {
+    let manifest = scratch.path().join("manifest");
+    let built = Command::new(env!("CARGO_BIN_EXE_continuity"))
+        .arg("build")
+        .args(arguments)
+        .arg("-o")
+        .args([manifest.as_path(), tree])
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    manifest
 }
 
 /// Runs a shell script in a directory.
