@@ -8,7 +8,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`sys`]: the only system calls |
-//! | 1 | [`digest`], [`path`], [`mode`], [`escape`]: plain values |
+//! | 1 | [`escape`], then [`digest`], [`path`], [`mode`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back |
 //! | 3 | [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |

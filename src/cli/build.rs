@@ -9,7 +9,7 @@ use crate::manifest::Form;
 use super::manifest_output::{write_file, write_stdout};
 use super::{Failure, Outcome};
 
-/// Makes a manifest of a directory
+/// Make a manifest of a directory
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Write the manifest to this file, whole or not at all [default: standard output]

@@ -11,7 +11,7 @@ use std::process::{ChildStdout, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::sys;
 
@@ -28,6 +28,9 @@ const READY: &str = "ready";
 /// How long mounting may take. A manifest of ten million files takes seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+const EXIT_STATUS: &str = "Exit status: 0 mounted, 1 wrong usage, 2 system error, \
+32 not mounted.";
+
 /// Exit status of mount(8).
 mod status {
     pub const USAGE: u8 = 1;
@@ -37,7 +40,7 @@ mod status {
 
 /// Mount a continuity manifest, as mount(8) asks for it.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version)]
+#[command(name = PROGRAM, version, after_help = EXIT_STATUS)]
 struct Arguments {
     /// The manifest
     spec: PathBuf,
@@ -68,6 +71,11 @@ struct Arguments {
     /// The type that was asked for
     #[arg(short, value_name = "TYPE")]
     type_: Option<OsString>,
+}
+
+/// The command line, for its man page.
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the helper.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
-use crate::verify::Verifier;
+use crate::verify::{Declared, Verifier, VerifyError};
 
+use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
 use super::errno::FsError;
 use super::idmap::{IdMap, map_acl};
@@ -26,6 +27,7 @@ pub struct Filesystem {
     options: Presentation,
     manifest: Option<Digest>,
     refusals: Refusals,
+    ahead: Ahead,
 }
 
 /// One entry of a directory.
@@ -55,6 +57,7 @@ impl Filesystem {
             options,
             manifest,
             refusals: Refusals::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -99,6 +102,27 @@ impl Filesystem {
         }
     }
 
+    /// Whether reading this file needs no work but on the bytes that are asked
+    /// for.
+    #[must_use]
+    pub fn is_prepared(&self, ino: Ino) -> bool {
+        self.with_declared(ino, |declared| Ok(self.verifier.is_prepared(declared)))
+            .unwrap_or(true)
+    }
+
+    /// Does what must be done once before any byte of this file can be read,
+    /// which may take as long as hashing all of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn prepare(&self, ino: Ino) -> Result<(), FsError> {
+        self.with_declared(ino, |declared| {
+            self.verifier
+                .prepare(declared)
+                .map_err(|error| self.refuse(error))
+        })
+    }
+
     /// The bytes of a regular file from `offset` on: `size` of them, or as many
     /// as there are before its end.
     ///
@@ -106,17 +130,34 @@ impl Filesystem {
     /// [`FsError::Refused`] when any of the bytes is not as the manifest
     /// declares it. That is logged.
     pub fn read(&self, ino: Ino, offset: u64, size: u32) -> Result<Bytes, FsError> {
-        let inode = self.inode(ino)?;
-        let path = inode.path();
-        let declared = match (inode.declared(&path), inode.kind()) {
-            (Some(declared), _) => declared,
-            (None, InodeKind::Directory(_)) => return Err(FsError::IsDirectory),
-            (None, _) => return Err(FsError::WrongKind),
-        };
-        self.verifier
-            .read(&declared, offset, size)
-            .inspect_err(|error| self.refusals.note(error))
-            .map_err(FsError::Refused)
+        self.with_declared(ino, |declared| {
+            self.verifier
+                .read(declared, offset, size)
+                .map_err(|error| self.refuse(error))
+        })
+    }
+
+    /// Takes notice that a file is being read from its beginning, and tells
+    /// which small files will be read next, by the look of it.
+    #[must_use]
+    pub fn expect_after(&self, ino: Ino) -> Vec<Ino> {
+        self.ahead
+            .on_read(ino, |ino| match self.table.get(ino)?.kind() {
+                InodeKind::Regular(size) => Some(size),
+                _ => None,
+            })
+    }
+
+    /// All of a small file that nobody has asked for yet. That it is refused is
+    /// not logged: who asks for it will hear of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ahead(&self, ino: Ino) -> Result<Bytes, FsError> {
+        self.with_declared(ino, |declared| {
+            let size = u32::try_from(declared.size).map_err(|_| FsError::WrongKind)?;
+            Ok(self.verifier.read(declared, 0, size)?)
+        })
     }
 
     /// The entries of a directory from an offset on, which is 0 or the `next`
@@ -203,6 +244,25 @@ impl Filesystem {
             blocks: statistics.bytes.div_ceil(u64::from(Attributes::BLOCK_SIZE)),
             files: statistics.inodes,
         }
+    }
+
+    fn with_declared<T>(
+        &self,
+        ino: Ino,
+        work: impl FnOnce(&Declared<'_>) -> Result<T, FsError>,
+    ) -> Result<T, FsError> {
+        let inode = self.inode(ino)?;
+        let path = inode.path();
+        match (inode.declared(&path), inode.kind()) {
+            (Some(declared), _) => work(&declared),
+            (None, InodeKind::Directory(_)) => Err(FsError::IsDirectory),
+            (None, _) => Err(FsError::WrongKind),
+        }
+    }
+
+    fn refuse(&self, error: VerifyError) -> FsError {
+        self.refusals.note(&error);
+        FsError::Refused(error)
     }
 
     fn inode(&self, ino: Ino) -> Result<Inode<'_>, FsError> {

@@ -1,6 +1,7 @@
 //! The filesystem: one method for each operation, in plain types. The FUSE
 //! layer above only translates; everything here is tested without a mount.
 
+mod ahead;
 mod attributes;
 mod errno;
 mod filesystem;

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
@@ -18,6 +19,8 @@ use fuser::{
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+use super::pusher::Pusher;
+use super::readers::{Readers, guard};
 
 /// Largest read that the kernel may ask for, in bytes.
 const MAX_READ: u32 = 1 << 20;
@@ -47,48 +50,61 @@ const WISHES: [InitFlags; 6] = [
 #[derive(Debug)]
 pub(super) struct Adapter {
     filesystem: Arc<Filesystem>,
-    readers: rayon::ThreadPool,
+    readers: Readers,
     /// Whether the kernel opens without asking, once it was told to.
     opens_itself: bool,
     opens_directories_itself: bool,
+    requests: Arc<Requests>,
+}
+
+/// How many requests the kernel had to make: what it remembers itself does not
+/// come here.
+#[derive(Debug, Default)]
+pub struct Requests(AtomicU64);
+
+impl Requests {
+    /// All of them so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Adapter {
-    pub(super) fn new(filesystem: Arc<Filesystem>, readers: usize) -> io::Result<Self> {
-        let readers = rayon::ThreadPoolBuilder::new()
-            .num_threads(readers)
-            .thread_name(|number| format!("read-{number}"))
-            .build()
-            .map_err(io::Error::other)?;
+    pub(super) fn new(
+        filesystem: Arc<Filesystem>,
+        pusher: Arc<OnceLock<Pusher>>,
+    ) -> io::Result<Self> {
         Ok(Self {
+            readers: Readers::new(Arc::clone(&filesystem), pusher)?,
             filesystem,
-            readers,
             opens_itself: false,
             opens_directories_itself: false,
+            requests: Arc::default(),
         })
     }
 
-    /// Runs an operation; a panic in it becomes an error of this operation.
+    pub(super) fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
+    }
+
+    /// Runs an operation on this thread: one that cannot take long.
     fn run<'a, T>(
         &'a self,
         operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
     ) -> Result<T, Errno> {
-        run(&self.filesystem, operation)
+        self.requests.note();
+        guard(|| operation(&self.filesystem)).map_err(convert::errno)
     }
-}
-
-fn run<'a, T>(
-    filesystem: &'a Filesystem,
-    operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
-) -> Result<T, Errno> {
-    catch_unwind(AssertUnwindSafe(|| operation(filesystem)))
-        .unwrap_or(Err(FsError::Panicked))
-        .map_err(|error| convert::errno(&error))
 }
 
 /// The answer to everything that would change something.
 fn read_only() -> Errno {
-    convert::errno(&FsError::ReadOnly)
+    convert::errno(FsError::ReadOnly.errno())
 }
 
 impl fuser::Filesystem for Adapter {
@@ -135,6 +151,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn open(&self, _request: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.note();
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             reply.error(read_only());
         } else if self.opens_itself {
@@ -157,16 +174,16 @@ impl fuser::Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let filesystem = Arc::clone(&self.filesystem);
-        self.readers.spawn(move || {
-            match run(&filesystem, |fs| fs.read(convert::ino(ino), offset, size)) {
-                Ok(content) => reply.data(&content),
-                Err(errno) => reply.error(errno),
-            }
-        });
+        self.requests.note();
+        let reply = move |content: Result<Bytes, _>| match content {
+            Ok(content) => reply.data(&content),
+            Err(errno) => reply.error(convert::errno(errno)),
+        };
+        self.readers.read(convert::ino(ino), offset, size, reply);
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.requests.note();
         if self.opens_directories_itself {
             reply.error(Errno::ENOSYS);
         } else {
@@ -459,6 +476,6 @@ fn reply_xattr(value: Result<impl AsRef<[u8]>, Errno>, size: u32, reply: ReplyXa
     match u32::try_from(value.len()) {
         Ok(length) if size == 0 => reply.size(length),
         Ok(length) if length <= size => reply.data(value),
-        _ => reply.error(convert::errno(&FsError::Range)),
+        _ => reply.error(convert::errno(FsError::Range.errno())),
     }
 }

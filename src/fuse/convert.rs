@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::fs::{Attributes, FsError};
+use crate::fs::Attributes;
 use crate::inode::Ino;
 use crate::manifest::Timestamp;
 use crate::mode::FileType;
+use crate::sys::Errno;
 
 /// How long the kernel may keep what it was told: for ever, since a mounted
 /// manifest never changes.
@@ -18,8 +19,8 @@ pub(super) const fn ino(number: fuser::INodeNo) -> Ino {
     Ino(number.0)
 }
 
-pub(super) fn errno(error: &FsError) -> fuser::Errno {
-    fuser::Errno::from_i32(error.errno().raw_os_error())
+pub(super) fn errno(errno: Errno) -> fuser::Errno {
+    fuser::Errno::from_i32(errno.raw_os_error())
 }
 
 pub(super) const fn file_type(file_type: FileType) -> fuser::FileType {

@@ -5,7 +5,11 @@
 mod adapter;
 mod convert;
 mod mount;
+mod pool;
+mod pusher;
+mod readers;
 mod session;
 
+pub use adapter::Requests;
 pub use mount::{MountError, MountOptions, Mounted, Unmounter};
 pub use session::Session;

@@ -2,18 +2,22 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Requests};
+use super::pusher::Pusher;
 
 /// How many threads take requests. What is slow is done by others.
 const REQUEST_THREADS: usize = 2;
 
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
-pub struct Session(fuser::Session<Adapter>);
+pub struct Session {
+    session: fuser::Session<Adapter>,
+    requests: Arc<Requests>,
+}
 
 impl Session {
     /// Answers the first message of the kernel.
@@ -25,14 +29,23 @@ impl Session {
     /// # Errors
     /// When the other end says nothing that can be understood.
     pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let adapter = Adapter::new(filesystem, (2 * cores).clamp(4, 16))?;
+        let pusher = Arc::new(OnceLock::new());
+        let adapter = Adapter::new(Arc::clone(&filesystem), Arc::clone(&pusher))?;
         let mut config = fuser::Config::default();
         config.n_threads = Some(REQUEST_THREADS);
         // The kernel itself decides who may come in (allow_other). fuser would
         // judge by the user of a request, which an idmapped mount hides.
         let acl = fuser::SessionACL::All;
-        fuser::Session::from_fd(adapter, device, acl, config).map(Self)
+        let requests = adapter.requests();
+        let session = fuser::Session::from_fd(adapter, device, acl, config)?;
+        let _ = pusher.set(Pusher::start(session.notifier(), filesystem)?);
+        Ok(Self { session, requests })
+    }
+
+    /// How many requests have come.
+    #[must_use]
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
     }
 
     /// Serves until the filesystem is gone.
@@ -40,6 +53,6 @@ impl Session {
     /// # Errors
     /// When the connection fails in another way.
     pub fn serve(self) -> io::Result<()> {
-        self.0.run()
+        self.session.run()
     }
 }

@@ -1,11 +1,4 @@
-//! Building the table from a manifest.
-//!
-//! The paths of all resources are sorted with `/` as the smallest byte, which
-//! puts every directory right before what lies in it; one walk over them then
-//! finds duplicates, files used as parents and directories that nobody lists.
-
-use std::collections::HashMap;
-use std::hash::Hash;
+//! Building the table from a manifest, one resource at a time.
 
 use crate::digest::{Algorithm, Digest};
 use crate::manifest::{
@@ -14,8 +7,10 @@ use crate::manifest::{
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 
+use super::arrange::{Inodes, Paths, ROOT, capacity, count_links};
+use super::intern::Interned;
 use super::record::{
-    Attributes, ContentRow, DirentRecord, NO_TIME, Record, RichContent, RootOwner, Span, XattrSet,
+    Attributes, ContentRow, NO_TIME, Record, RichContent, RootOwner, Span, XattrSet,
 };
 use super::table::{InodeTable, Statistics};
 
@@ -40,18 +35,10 @@ impl InodeTable {
     }
 }
 
-/// Why the table cannot be built, where no path is to blame alone.
-fn capacity() -> ManifestError {
-    ManifestError::Tree(ManifestPath::root(), Rule::Capacity)
-}
-
 struct Builder {
     inodes: Vec<Record>,
     file_types: Vec<FileType>,
-    entries: Vec<Entry>,
-    /// All paths, one after the other, each `/` as a NUL: no path has any, and
-    /// so plain comparing sorts them as wanted.
-    paths: Vec<u8>,
+    paths: Paths,
     targets: Vec<u8>,
     attributes: Interned<Attributes>,
     sha256: Vec<[u8; 32]>,
@@ -61,36 +48,12 @@ struct Builder {
     statistics: Statistics,
 }
 
-/// One path of one resource.
-#[derive(Clone, Copy)]
-struct Entry {
-    /// Where the path begins in the arena.
-    begin: usize,
-    length: u16,
-    inode: u32,
-}
-
-/// The dirents, and the names in their order.
-type Placed = (Box<[DirentRecord]>, Box<[u8]>);
-
-/// One name, once its directory is known.
-#[derive(Clone, Copy)]
-struct Child {
-    begin: usize,
-    length: u16,
-    inode: u32,
-    parent: u32,
-}
-
-const ROOT: u32 = 0;
-
 impl Builder {
     fn new(root: Option<Metadata>, owner: RootOwner) -> Self {
         let mut builder = Self {
             inodes: Vec::new(),
             file_types: Vec::new(),
-            entries: Vec::new(),
-            paths: Vec::new(),
+            paths: Paths::default(),
             targets: Vec::new(),
             attributes: Interned::default(),
             sha256: Vec::new(),
@@ -117,19 +80,9 @@ impl Builder {
         let (detail, content) = self.add_kind(resource.kind)?;
         let inode = self.add_inode(resource.metadata, detail, content);
         for path in &resource.paths {
-            let path = path.as_bytes();
-            let begin = self.paths.len();
-            let separated = path
-                .iter()
-                .map(|byte| if *byte == b'/' { 0 } else { *byte });
-            self.paths.extend(separated);
-            self.entries.push(Entry {
-                begin,
-                length: u16::try_from(path.len()).map_err(|_| capacity())?,
-                inode,
-            });
+            self.paths.add(path, inode)?;
         }
-        if u32::try_from(self.inodes.len().max(self.entries.len())).is_err() {
+        if u32::try_from(self.inodes.len().max(self.paths.count())).is_err() {
             return Err(capacity());
         }
         Ok(())
@@ -208,10 +161,11 @@ impl Builder {
     }
 
     fn finish(mut self) -> Result<InodeTable, ManifestError> {
-        let children = self.find_parents()?;
-        self.count_links(&children);
-        let (dirents, names) = self.place(&children)?;
-        drop(children);
+        let mut paths = std::mem::take(&mut self.paths);
+        let children = paths.find_parents(&mut self)?;
+        count_links(&children, &mut self.inodes, &self.file_types);
+        let (dirents, names) = paths.place(&children, &mut self.inodes, &self.file_types)?;
+        drop((paths, children));
 
         let mut table = InodeTable {
             inodes: self.inodes.into_boxed_slice(),
@@ -230,146 +184,18 @@ impl Builder {
         table.statistics.memory = memory(&table) as u64;
         Ok(table)
     }
+}
 
-    /// Sorts the paths and finds the directory of each.
-    fn find_parents(&mut self) -> Result<Vec<Child>, ManifestError> {
-        let mut entries = std::mem::take(&mut self.entries);
-        let paths = std::mem::take(&mut self.paths);
-        let path_of = |entry: &Entry| {
-            paths
-                .get(entry.begin..entry.begin + usize::from(entry.length))
-                .unwrap_or_default()
-        };
-        // Stable: it is fast on what is nearly sorted, as manifests are.
-        entries.sort_by(|one, two| path_of(one).cmp(path_of(two)));
-
-        let mut children = Vec::with_capacity(entries.len());
-        // The directories above the last path: where each one's path ends, and
-        // which inode it is.
-        let mut above: Vec<(usize, u32)> = Vec::new();
-        let mut last: &[u8] = &[];
-        for entry in &entries {
-            let path = path_of(entry);
-            if path == last {
-                return Err(ManifestError::Tree(show(path), Rule::DuplicatePath));
-            }
-            let common = path.iter().zip(last).take_while(|(a, b)| a == b).count();
-            while above
-                .pop_if(|&mut (end, _)| end > common || path.get(end) != Some(&0))
-                .is_some()
-            {}
-            self.check_parent(path, above.last())?;
-            let known = above.last().map_or(0, |&(end, _)| end);
-            let parent_end = path.iter().rposition(|byte| *byte == 0).unwrap_or(0);
-            for end in separators(path, known).take_while(|end| *end <= parent_end) {
-                let inode = self.add_implied();
-                let parent = above.last().map_or(ROOT, |&(_, inode)| inode);
-                let begin = above.last().map_or(0, |&(end, _)| end) + 1;
-                children.push(child(entry, begin, end, inode, parent)?);
-                above.push((end, inode));
-            }
-            let (begin, parent) = match above.last() {
-                Some(&(end, inode)) => (end + 1, inode),
-                None => (1, ROOT),
-            };
-            children.push(child(entry, begin, path.len(), entry.inode, parent)?);
-            above.push((path.len(), entry.inode));
-            last = path;
-        }
-        self.paths = paths;
-        Ok(children)
+impl Inodes for Builder {
+    fn file_type(&self, inode: u32) -> FileType {
+        let file_type = self.file_types.get(inode as usize);
+        file_type.copied().unwrap_or(FileType::Directory)
     }
 
-    fn check_parent(
-        &self,
-        path: &[u8],
-        parent: Option<&(usize, u32)>,
-    ) -> Result<(), ManifestError> {
-        let Some(&(end, inode)) = parent else {
-            return Ok(());
-        };
-        match self.file_types.get(inode as usize) {
-            Some(FileType::Directory) | None => Ok(()),
-            Some(&file_type) => {
-                let parent = show(path.get(..end).unwrap_or_default());
-                let parent = Box::from(parent.as_bytes());
-                let rule = Rule::ParentNotDirectory { parent, file_type };
-                Err(ManifestError::Tree(show(path), rule))
-            }
-        }
-    }
-
-    /// A directory that the manifest leads through but does not list.
     fn add_implied(&mut self) -> u32 {
         self.statistics.implied_directories += 1;
         let metadata = Metadata::new(FileMode::DEFAULT_DIRECTORY);
         self.add_inode(metadata, 0, ContentRow::NONE)
-    }
-
-    /// Links of files, and how many names each directory has.
-    fn count_links(&mut self, children: &[Child]) {
-        for (record, file_type) in self.inodes.iter_mut().zip(&self.file_types) {
-            record.links = if *file_type == FileType::Directory {
-                2
-            } else {
-                0
-            };
-        }
-        for child in children {
-            let is_directory =
-                self.file_types.get(child.inode as usize) == Some(&FileType::Directory);
-            if let Some(parent) = self.inodes.get_mut(child.parent as usize) {
-                parent.detail += 1;
-                parent.links += u32::from(is_directory);
-            }
-            if let Some(record) = self.inodes.get_mut(child.inode as usize)
-                && !is_directory
-            {
-                record.links += 1;
-            }
-        }
-    }
-
-    /// Puts the names of each directory side by side.
-    fn place(&mut self, children: &[Child]) -> Result<Placed, ManifestError> {
-        let mut begin = 0_u32;
-        let mut next = Vec::with_capacity(self.inodes.len());
-        for (record, file_type) in self.inodes.iter_mut().zip(&self.file_types) {
-            next.push(begin);
-            if *file_type == FileType::Directory {
-                let count = u32::try_from(record.detail).map_err(|_| capacity())?;
-                record.detail = Span { begin, count }.pack();
-                begin = begin.checked_add(count).ok_or_else(capacity)?;
-            }
-        }
-        let mut order = vec![0_u32; children.len()];
-        for (number, child) in children.iter().enumerate() {
-            if let Some(next) = next.get_mut(child.parent as usize)
-                && let Some(place) = order.get_mut(*next as usize)
-            {
-                *place = number as u32;
-                *next += 1;
-            }
-        }
-        drop(next);
-        let mut dirents = Vec::with_capacity(children.len());
-        let mut names = Vec::new();
-        for (place, number) in order.into_iter().enumerate() {
-            let Some(child) = children.get(number as usize) else {
-                continue;
-            };
-            dirents.push(DirentRecord {
-                name: u32::try_from(names.len()).map_err(|_| capacity())?,
-                inode: child.inode,
-                parent: child.parent,
-            });
-            let name = child.begin..child.begin + usize::from(child.length);
-            names.extend_from_slice(self.paths.get(name).unwrap_or_default());
-            if let Some(record) = self.inodes.get_mut(child.inode as usize) {
-                record.name = place as u32;
-            }
-        }
-        Ok((dirents.into_boxed_slice(), names.into_boxed_slice()))
     }
 }
 
@@ -401,40 +227,6 @@ fn served_xattrs(metadata: Metadata) -> XattrSet {
     xattrs.into_boxed_slice()
 }
 
-/// Where the components of a path end, but for those that end at `known` or
-/// before.
-fn separators(path: &[u8], known: usize) -> impl Iterator<Item = usize> + '_ {
-    path.iter()
-        .enumerate()
-        .skip(known + 1)
-        .filter(|(_, byte)| **byte == 0)
-        .map(|(end, _)| end)
-}
-
-fn child(
-    entry: &Entry,
-    begin: usize,
-    end: usize,
-    inode: u32,
-    parent: u32,
-) -> Result<Child, ManifestError> {
-    Ok(Child {
-        begin: entry.begin + begin,
-        length: u16::try_from(end.saturating_sub(begin)).map_err(|_| capacity())?,
-        inode,
-        parent,
-    })
-}
-
-/// A path of the arena as it was in the manifest.
-fn show(path: &[u8]) -> ManifestPath {
-    let slashed: Vec<u8> = path
-        .iter()
-        .map(|byte| if *byte == 0 { b'/' } else { *byte })
-        .collect();
-    ManifestPath::parse(&slashed).unwrap_or_else(|_| ManifestPath::root())
-}
-
 fn memory(table: &InodeTable) -> usize {
     let xattrs: usize = table
         .xattrs
@@ -452,34 +244,4 @@ fn memory(table: &InodeTable) -> usize {
         + size_of_val(&*table.xattrs)
         + contents
         + xattrs
-}
-
-/// Values stored once each, and their numbers.
-struct Interned<T> {
-    numbers: HashMap<T, u32>,
-}
-
-impl<T> Default for Interned<T> {
-    fn default() -> Self {
-        Self {
-            numbers: HashMap::new(),
-        }
-    }
-}
-
-impl<T: Eq + Hash + Clone> Interned<T> {
-    fn number(&mut self, value: T) -> u32 {
-        let next = self.numbers.len() as u32;
-        *self.numbers.entry(value).or_insert(next)
-    }
-
-    fn into_values(self) -> Box<[T]> {
-        let mut values: Vec<(u32, T)> = self
-            .numbers
-            .into_iter()
-            .map(|(value, number)| (number, value))
-            .collect();
-        values.sort_unstable_by_key(|(number, _)| *number);
-        values.into_iter().map(|(_, value)| value).collect()
-    }
 }

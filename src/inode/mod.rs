@@ -5,7 +5,9 @@
 //! not kept. Names lie in one arena; the children of a directory lie side by
 //! side, sorted by name; what many inodes have in common is stored once.
 
+mod arrange;
 mod build;
+mod intern;
 mod record;
 mod table;
 mod view;

@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::handle::Handle;
@@ -68,15 +68,6 @@ impl RootDir {
             .map(Handle::new)
     }
 
-    /// What stat(2) says of a name in this very directory; of the link itself
-    /// where it is a symlink.
-    ///
-    /// # Errors
-    /// As fstatat(2).
-    pub fn stat_entry(&self, name: &OsStr) -> io::Result<Stat> {
-        Ok(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?.into())
-    }
-
     /// What stat(2) says of a path below this directory; of the link itself
     /// where its last component is a symlink.
     ///
@@ -84,15 +75,6 @@ impl RootDir {
     /// As openat2(2).
     pub fn stat(&self, relative: &OsStr) -> io::Result<Stat> {
         self.handle(relative)?.stat()
-    }
-
-    /// The target of a symlink in this very directory.
-    ///
-    /// # Errors
-    /// As readlinkat(2); `EINVAL` when it is no symlink.
-    pub fn read_link_entry(&self, name: &OsStr) -> io::Result<OsString> {
-        let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
-        Ok(OsString::from_vec(target.into_bytes()))
     }
 
     /// The names in this directory, without `.` and `..`, in no order.
@@ -109,15 +91,6 @@ impl RootDir {
             }
         }
         Ok(names)
-    }
-
-    /// A path by which other system calls reach a name in this directory,
-    /// through `/proc`.
-    pub(super) fn proc_path(&self, name: &OsStr) -> std::path::PathBuf {
-        use std::os::fd::AsRawFd;
-        let mut path = std::path::PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
-        path.push(name);
-        path
     }
 
     fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {

@@ -1,28 +1,12 @@
 //! Extended attributes.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::RootDir;
-
 /// A name and a value, in bytes.
 pub type Xattr = (Vec<u8>, Vec<u8>);
-
-/// All extended attributes that we may see of a name in `directory`, in no
-/// order; of the link itself where it is a symlink. None where the filesystem
-/// has no attributes.
-///
-/// # Errors
-/// As listxattr(2) and getxattr(2).
-pub fn read_entry(directory: &RootDir, name: &OsStr) -> io::Result<Vec<Xattr>> {
-    // There are no *xattrat(2) before Linux 6.13, and descriptors opened with
-    // O_PATH do not serve f*xattr(2).
-    read(&directory.proc_path(name))
-}
 
 /// All extended attributes that we may see of an open file, or of one that is
 /// held by an `O_PATH` descriptor, in no order. None where the filesystem has
@@ -31,27 +15,12 @@ pub fn read_entry(directory: &RootDir, name: &OsStr) -> io::Result<Vec<Xattr>> {
 /// # Errors
 /// As listxattr(2) and getxattr(2).
 pub fn of(file: impl AsFd) -> io::Result<Vec<Xattr>> {
-    // Links in /proc/self/fd lead to the inode itself, even to that of a
-    // symlink, and no further.
+    // Descriptors opened with O_PATH do not serve f*xattr(2). Links in
+    // /proc/self/fd lead to the inode itself, even to that of a symlink, and no
+    // further.
     let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    collect(
-        |buffer| rustix::fs::listxattr(path.as_str(), buffer),
-        |name, buffer| rustix::fs::getxattr(path.as_str(), name, buffer),
-    )
-}
-
-fn read(path: &Path) -> io::Result<Vec<Xattr>> {
-    collect(
-        |buffer| rustix::fs::llistxattr(path, buffer),
-        |name, buffer| rustix::fs::lgetxattr(path, name, buffer),
-    )
-}
-
-fn collect(
-    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
-    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
-) -> io::Result<Vec<Xattr>> {
-    let names = match with_growing_buffer(list) {
+    let path = path.as_str();
+    let names = match with_growing_buffer(|buffer| rustix::fs::listxattr(path, buffer)) {
         // No attributes on this filesystem, or not on this kind of file.
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         names => names?,
@@ -61,7 +30,7 @@ fn collect(
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
     {
-        match with_growing_buffer(|buffer| get(name, buffer)) {
+        match with_growing_buffer(|buffer| rustix::fs::getxattr(path, name, buffer)) {
             Ok(value) => xattrs.push((name.to_vec(), value)),
             // It went since it was listed.
             Err(Errno::NODATA) => {}

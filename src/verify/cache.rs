@@ -35,6 +35,11 @@ impl<K: Eq + Hash, V: Clone> ByteCache<K, V> {
         inner.entries.get(key).map(|(value, _)| value.clone())
     }
 
+    /// Whether it is there; that does not count as use.
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.inner.lock().entries.contains(key)
+    }
+
     /// Puts a value of `bytes` bytes in, and others out to make room. One that
     /// is larger than the whole cache is not kept.
     pub(super) fn put(&self, key: K, value: V, bytes: usize) {

@@ -34,25 +34,33 @@ impl Table {
             .map(|digest| Hasher::new(digest.algorithm()))
             .collect();
         let mut tags = Vec::new();
-        let mut buffer = vec![0; STRIDE];
         let mut offset = 0;
-        loop {
-            let count = file.read_at(&mut buffer, offset).map_err(Reason::Io)?;
-            let read = buffer.get(..count).unwrap_or(&buffer);
-            offset = offset.saturating_add(count as u64);
+        let mut stride = read_stride(file, vec![0; STRIDE], offset)?;
+        let mut spare = vec![0; STRIDE];
+        while !stride.is_empty() {
+            offset = offset.saturating_add(stride.len() as u64);
             if offset > declared.size {
                 return Err(Reason::Long {
                     wanted: declared.size,
                 });
             }
-            for hasher in &mut hashers {
-                hasher.update(read);
-            }
-            let blocks = read.chunks(PRIVATE_BLOCK as usize);
-            tags.extend(blocks.map(|block| tag(key, block)));
-            if count < STRIDE {
+            // Tags are of whole blocks, so nothing may come behind a part of one.
+            if stride.len() < STRIDE && offset < declared.size {
                 break;
             }
+            // The digest of the whole can only go byte after byte; everything
+            // else goes beside it.
+            spare.resize(STRIDE, 0);
+            let ((), (more, next)) = rayon::join(
+                || hashers.iter_mut().for_each(|hasher| hasher.update(&stride)),
+                || {
+                    let blocks = stride.chunks(PRIVATE_BLOCK as usize);
+                    let tags: Vec<_> = blocks.map(|block| tag(key, block)).collect();
+                    (tags, read_stride(file, spare, offset))
+                },
+            );
+            tags.extend(more);
+            spare = std::mem::replace(&mut stride, next?);
         }
         if offset < declared.size {
             return Err(Reason::Short {
@@ -78,6 +86,14 @@ impl Table {
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.0)
     }
+}
+
+/// The next bytes of a file; fewer than there is room for only at its end, and
+/// none behind it.
+fn read_stride(file: &dyn SourceFile, mut room: Vec<u8>, offset: u64) -> Result<Vec<u8>, Reason> {
+    let count = file.read_at(&mut room, offset).map_err(Reason::Io)?;
+    room.truncate(count);
+    Ok(room)
 }
 
 fn tag(key: &Key, block: &[u8]) -> [u8; 32] {

@@ -101,8 +101,8 @@ impl Verifier {
         if offset >= end {
             return Ok(Bytes::new());
         }
-        let options = &self.options;
-        let plan = Plan::of(declared, options.small_file_max, options.block_max)
+        let plan = self
+            .plan(declared)
             .map_err(|reason| VerifyError::new(declared.path, offset, end - offset, reason))?;
         let (first, last) = (plan.index_of(offset), plan.index_of(end - 1));
         if first == last {
@@ -115,6 +115,29 @@ impl Verifier {
         Ok(bytes.freeze())
     }
 
+    /// Whether a read needs no work but on the blocks that it touches.
+    #[must_use]
+    pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {
+        !matches!(self.plan(declared), Ok(Plan::Private)) || self.tables.contains(&declared.id)
+    }
+
+    /// Checks the whole of a file that is to be read in blocks and has no
+    /// declared ones. [`Self::read`] does it too, if it was not done before.
+    ///
+    /// # Errors
+    /// When the file is refused.
+    pub fn prepare(&self, declared: &Declared<'_>) -> Result<(), VerifyError> {
+        match self.plan(declared) {
+            Ok(Plan::Private) => self.table(declared).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn plan<'a>(&self, declared: &Declared<'a>) -> Result<Plan<'a>, Reason> {
+        let options = &self.options;
+        Plan::of(declared, options.small_file_max, options.block_max)
+    }
+
     /// Those bytes of a block that lie from `offset` to `end`.
     fn part(
         &self,
@@ -125,7 +148,10 @@ impl Verifier {
         end: u64,
     ) -> Result<Bytes, VerifyError> {
         let range = plan.range(index, declared.size);
-        let block = self.block(declared, plan, index)?;
+        // The kernel keeps what it gets; only what it did not get may be asked
+        // for again soon.
+        let keep = range.start < offset || end < range.end;
+        let block = self.block(declared, plan, index, keep)?;
         let from = offset.saturating_sub(range.start) as usize;
         let to = (end.min(range.end) - range.start) as usize;
         Ok(block.slice(from.min(block.len())..to.min(block.len())))
@@ -137,6 +163,7 @@ impl Verifier {
         declared: &Declared<'_>,
         plan: &Plan<'_>,
         index: u64,
+        keep: bool,
     ) -> Result<Bytes, VerifyError> {
         let id = BlockId {
             file: declared.id,
@@ -151,7 +178,9 @@ impl Verifier {
                 return Ok(block);
             }
             let block = self.load(declared, plan, index)?;
-            self.blocks.put(id, block.clone(), block.len());
+            if keep {
+                self.blocks.put(id, block.clone(), block.len());
+            }
             Ok(block)
         })
     }

@@ -50,7 +50,8 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
   noexec              let no program be run
   mtime=SECONDS       the time of files that have none in the manifest
   uid=N, gid=N        one owner, one group for everything
-  uidmap=C:H:N        N owners from C on become those from H on; gidmap= too
+  uidmap=C:H:N        owners C, C+1, … become H, H+1, …, N of them
+  gidmap=C:H:N        the same for groups
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,

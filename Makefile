@@ -1,0 +1,54 @@
+# continuity: build, check and mount continuity manifests.
+#
+#   make            both programs, optimised
+#   make demo       see it work: build, mount, read, tamper, refuse, unmount
+#   make test       format, lints, all tests; mounts for real, so it needs root
+#   make bench      the figures of docs/performance.md (minutes)
+#   make man        manual pages in target/man
+#   make install    into $(DESTDIR)$(PREFIX)
+#   make deny       licences and sources of the dependencies (needs cargo-deny)
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+PROGRAMS = target/release/continuity target/release/mount-continuity
+
+.PHONY: all demo test lint bench man install deny clean
+
+all:
+	$(CARGO) build --release --locked --bins
+
+demo:
+	@sh tests/needs.sh demo
+	@$(CARGO) build --quiet --release --locked --bins
+	@sh tests/demo.sh target/release/continuity
+
+test: lint
+	sh tests/run.sh
+
+lint:
+	@sh tests/needs.sh test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
+
+bench:
+	@sh tests/needs.sh demo
+	$(CARGO) bench --locked
+
+man: all
+	mkdir -p target/man
+	target/release/continuity man target/man
+
+# mount(8) looks for its helpers in /sbin and nowhere else.
+install: all man
+	install -D -m 755 target/release/continuity $(DESTDIR)$(PREFIX)/bin/continuity
+	install -D -m 755 target/release/mount-continuity $(DESTDIR)/sbin/mount.continuity
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 target/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 target/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+deny:
+	$(CARGO) deny check licenses bans sources
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,267 @@
+//! Threads that read content, so that nothing else waits for them.
+//!
+//! Most reads are quick: a block is read, hashed and handed out. A large file
+//! without a chunk table has to be read in full before the first of its bytes
+//! can be; that is done elsewhere, once for each file, and the reads that need
+//! it are set aside until then instead of keeping threads waiting.
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use bytes::Bytes;
+
+use crate::fs::{Filesystem, FsError};
+use crate::inode::Ino;
+use crate::sys::Errno;
+
+use super::pool::Pool;
+use super::pusher::Pusher;
+
+/// One read, and whom to tell.
+struct Job {
+    offset: u64,
+    size: u32,
+    reply: Box<dyn FnOnce(Result<Bytes, Errno>) + Send>,
+}
+
+/// The threads, and the reads that are set aside.
+pub(super) struct Readers {
+    filesystem: Arc<Filesystem>,
+    quick: Arc<Pool>,
+    slow: Pool,
+    /// Where files go that will be read next, once there is a connection.
+    pusher: Arc<OnceLock<Pusher>>,
+    /// The files that are being prepared, and who waits for each.
+    preparing: Arc<Mutex<HashMap<Ino, Vec<Job>>>>,
+}
+
+impl Readers {
+    /// Threads for this machine.
+    pub(super) fn new(
+        filesystem: Arc<Filesystem>,
+        pusher: Arc<OnceLock<Pusher>>,
+    ) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            filesystem,
+            // Some of them wait for the disk.
+            quick: Arc::new(Pool::new("read", (2 * cores).clamp(4, 16))?),
+            slow: Pool::new("prepare", cores.clamp(2, 8))?,
+            pusher,
+            preparing: Arc::default(),
+        })
+    }
+
+    /// Reads, on another thread, and replies there.
+    pub(super) fn read(
+        &self,
+        ino: Ino,
+        offset: u64,
+        size: u32,
+        reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
+    ) {
+        let job = Job {
+            offset,
+            size,
+            reply: Box::new(reply),
+        };
+        if self.filesystem.is_prepared(ino) {
+            spawn_read(&self.quick, &self.filesystem, ino, job);
+            if offset == 0
+                && let Some(pusher) = self.pusher.get()
+            {
+                pusher.push(self.filesystem.expect_after(ino));
+            }
+            return;
+        }
+        let mut preparing = self.preparing.lock();
+        if let Some(waiting) = preparing.get_mut(&ino) {
+            waiting.push(job);
+            return;
+        }
+        preparing.insert(ino, vec![job]);
+        drop(preparing);
+        let filesystem = Arc::clone(&self.filesystem);
+        let quick = Arc::clone(&self.quick);
+        let preparing = Arc::clone(&self.preparing);
+        self.slow.spawn(move || {
+            let prepared = guard(|| filesystem.prepare(ino));
+            let waiting = preparing.lock().remove(&ino).unwrap_or_default();
+            for job in waiting {
+                match prepared {
+                    Ok(()) => spawn_read(&quick, &filesystem, ino, job),
+                    Err(errno) => (job.reply)(Err(errno)),
+                }
+            }
+        });
+    }
+}
+
+fn spawn_read(pool: &Pool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {
+    let filesystem = Arc::clone(filesystem);
+    pool.spawn(move || {
+        let read = guard(|| filesystem.read(ino, job.offset, job.size));
+        (job.reply)(read);
+    });
+}
+
+/// Runs an operation; a panic in it becomes an error of this operation, and
+/// ends neither its thread nor the mount.
+pub(super) fn guard<T>(operation: impl FnOnce() -> Result<T, FsError>) -> Result<T, Errno> {
+    catch_unwind(AssertUnwindSafe(operation))
+        .unwrap_or(Err(FsError::Panicked))
+        .map_err(|error| error.errno())
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readers")
+            .field("preparing", &self.preparing.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use parking_lot::Condvar;
+
+    use crate::digest::Algorithm;
+    use crate::fs::Presentation;
+    use crate::inode::{InodeTable, RootOwner};
+    use crate::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource};
+    use crate::mode::FileMode;
+    use crate::path::ManifestPath;
+    use crate::source::{ContentRef, Source, SourceError, SourceFile};
+    use crate::verify::{Options, Verifier};
+
+    const BIG: u64 = 3 << 20;
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A source whose file `/big` stays silent until its gate is opened.
+    #[derive(Clone, Debug, Default)]
+    struct Gated(Arc<Gate>);
+
+    #[derive(Debug, Default)]
+    struct Gate {
+        open: Mutex<bool>,
+        opened: Condvar,
+        bytes: AtomicU64,
+    }
+
+    impl Source for Gated {
+        fn open(&self, content: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
+            Ok(Box::new(GatedFile {
+                gate: Arc::clone(&self.0),
+                size: content.size,
+            }))
+        }
+    }
+
+    #[derive(Debug)]
+    struct GatedFile {
+        gate: Arc<Gate>,
+        size: u64,
+    }
+
+    impl SourceFile for GatedFile {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            if self.size == BIG {
+                let mut open = self.gate.open.lock();
+                while !*open {
+                    self.gate.opened.wait(&mut open);
+                }
+            }
+            let count = buffer.len().min((self.size - offset) as usize);
+            buffer[..count].fill(7);
+            self.gate.bytes.fetch_add(count as u64, Ordering::Relaxed);
+            Ok(count)
+        }
+    }
+
+    fn filesystem(source: Gated, is_right: bool) -> Arc<Filesystem> {
+        let file = |path: &[u8], size: u64, fill: u8| Resource {
+            paths: vec![ManifestPath::parse(path).unwrap()],
+            metadata: Metadata::new(FileMode::from_stat(0o100_644).unwrap()),
+            kind: Kind::Regular(Content {
+                size,
+                digests: vec![Algorithm::Sha256.hash(&vec![fill; size as usize])],
+                ..Content::default()
+            }),
+            carried: None,
+        };
+        let manifest = Manifest {
+            resources: vec![
+                file(b"/big", BIG, if is_right { 7 } else { 8 }),
+                file(b"/small", 5, 7),
+            ],
+            ..Manifest::default()
+        };
+        let bytes = manifest.encode(Form::Full).unwrap();
+        let table = InodeTable::build(&bytes, &Limits::default(), RootOwner::default()).unwrap();
+        let verifier = Verifier::new(Box::new(source), Options::default()).unwrap();
+        Arc::new(Filesystem::new(
+            table,
+            verifier,
+            Presentation::default(),
+            None,
+        ))
+    }
+
+    #[test]
+    fn a_silent_large_file_holds_up_nobody_else() {
+        let source = Gated::default();
+        let filesystem = filesystem(source.clone(), true);
+        let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
+        let small = filesystem.lookup(Ino::ROOT, b"small").unwrap().ino;
+        let readers = Readers::new(filesystem, Arc::default()).unwrap();
+        let (say, hear) = mpsc::channel();
+        for number in 0..64 {
+            let say = say.clone();
+            readers.read(big, number * 4096, 4096, move |read| {
+                say.send(read.unwrap().len()).unwrap();
+            });
+        }
+        let (say_small, hear_small) = mpsc::channel();
+        readers.read(small, 0, 4096, move |read| say_small.send(read).unwrap());
+        let small = hear_small.recv_timeout(PATIENCE).unwrap().unwrap();
+        assert_eq!(small, &[7; 5][..]);
+        assert!(hear.try_recv().is_err());
+
+        *source.0.open.lock() = true;
+        source.0.opened.notify_all();
+        for _ in 0..64 {
+            assert_eq!(hear.recv_timeout(PATIENCE).unwrap(), 4096);
+        }
+        // Once in full, and then what was asked for: two blocks.
+        let bytes = source.0.bytes.load(Ordering::Relaxed);
+        assert_eq!(bytes, 5 + BIG + 2 * 131_072);
+    }
+
+    #[test]
+    fn all_who_wait_hear_of_a_refusal() {
+        let source = Gated::default();
+        *source.0.open.lock() = true;
+        let filesystem = filesystem(source, false);
+        let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
+        let readers = Readers::new(filesystem, Arc::default()).unwrap();
+        let (say, hear) = mpsc::channel();
+        for number in 0..20 {
+            let say = say.clone();
+            readers.read(big, number, 1, move |read| say.send(read).unwrap());
+        }
+        for _ in 0..20 {
+            let read = hear.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(read, Err(Errno::IO));
+        }
+    }
+}

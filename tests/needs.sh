@@ -1,0 +1,58 @@
+#!/bin/sh
+# needs.sh demo|test
+#
+# Checks what the demo or the tests need. On Debian and its kin, root installs
+# what is missing; everywhere else one line says what it is.
+set -eu
+
+missing=
+packages=
+need() { # need PROGRAM PACKAGE
+	if ! command -v "$1" >/dev/null 2>&1 && ! [ -x "/usr/sbin/$1" ]; then
+		missing="$missing $1"
+		packages="$packages $2"
+	fi
+}
+
+programs() {
+	missing=
+	packages=
+	need cc gcc
+	need mount mount
+	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
+	if [ "$1" = test ]; then
+		need fusermount3 fuse3
+		need getfattr attr
+		need setfacl acl
+		need python3 python3
+		need rsync rsync
+		need git git
+		need setpriv util-linux
+		need unshare util-linux
+		need tar tar
+	fi
+}
+
+stop() {
+	echo "continuity: $1" >&2
+	exit 1
+}
+
+command -v cargo >/dev/null 2>&1 ||
+	stop "cargo is missing: install Rust (rustup.rs, or the package cargo), 1.94 or later"
+if [ "$1" = test ]; then
+	cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+		stop "rustfmt and clippy are missing: rustup component add rustfmt clippy"
+fi
+programs "$1"
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "continuity: installing$packages" >&2
+	# shellcheck disable=SC2086 # a list of words
+	{ apt-get update -qq && apt-get install -y -qq $packages; } >/dev/null 2>&1 || true
+	programs "$1"
+fi
+[ -z "$missing" ] || stop "missing:$missing (Debian's packages:$packages)"
+[ -e /dev/fuse ] || stop "there is no /dev/fuse: load the kernel's module with: modprobe fuse"
+if [ "$1" = test ] && [ "$(id -u)" != 0 ]; then
+	stop "the tests make devices, owners and trusted attributes, and mount: run them as root (sudo make test)"
+fi
