@@ -7,5 +7,5 @@ mod convert;
 mod mount;
 mod session;
 
-pub use mount::{MountError, MountOptions, Mounted, Unmounter};
+pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter};
 pub use session::Session;

@@ -13,7 +13,7 @@ use crate::cli::{Failure, logging};
 use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
 use crate::fs::Filesystem;
-use crate::fuse::{MountOptions, Mounted, Unmounter};
+use crate::fuse::{MountOptions, Mounted, Unmounted, Unmounter};
 use crate::inode::{InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::source::DirectorySource;
@@ -90,10 +90,10 @@ pub(in crate::cli) fn check(request: &Request) -> Result<(), Failure> {
 fn set_up(request: &Request) -> Result<Filesystem, Failure> {
     let backing = open_backing(&request.backing, &request.mountpoint)?;
     let bytes = request.manifest.load()?;
-    let digest = note_trust(&bytes, request.manifest.pin.digest);
     let (uid, gid) = sys::process::user();
     let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
         .map_err(|error| request.manifest.refused(error))?;
+    let digest = note_trust(&bytes, request.manifest.pin.digest);
     drop(bytes);
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, verify::Options::default())?;
@@ -161,8 +161,12 @@ fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<(
                 std::process::exit(1);
             }
             match unmounter.unmount() {
-                Ok(()) => log::info!(
+                Ok(Unmounted::Gone) => log::info!(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"
+                ),
+                Ok(Unmounted::Covered) => log::warn!(
+                    "event=covered signal {signal}: something else is mounted over the mount; \
+                     this ends when that is unmounted, or at the next signal"
                 ),
                 Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
             }
