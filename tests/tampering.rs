@@ -13,16 +13,16 @@ mod tree;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mounted::{Mount, PATIENCE, run};
+use mounted::{Mount, in_time, run};
 use rustix::fs::{Advice, CWD, FileType, Mode};
 use tempfile::TempDir;
 use tree::{continuity, scratch, set_mode, sh, text};
@@ -240,7 +240,6 @@ const DAMAGES: &[Damage] = &[
             // Its path is longer than the address of a socket may be.
             let short = tempfile::tempdir_in(scene.tree()).unwrap();
             let held = File::open(short.path()).unwrap();
-            use std::os::fd::AsRawFd;
             let address = format!("/proc/self/fd/{}/s", held.as_raw_fd());
             drop(UnixListener::bind(address).unwrap());
             fs::rename(short.path().join("s"), scene.file()).unwrap();
@@ -317,23 +316,6 @@ const DAMAGES: &[Damage] = &[
 fn node(path: &Path, kind: FileType, device: u64) {
     fs::remove_file(path).unwrap();
     rustix::fs::mknodat(CWD, path, kind, Mode::RUSR, device).unwrap();
-}
-
-/// Runs what must not hang.
-fn in_time<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let (say, hear) = mpsc::channel();
-        scope.spawn(move || say.send(work()));
-        match hear.recv_timeout(PATIENCE) {
-            Ok(value) => value,
-            // No unwinding: the thread that hangs could not be waited for.
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                eprintln!("{name}: hangs");
-                std::process::abort();
-            }
-            Err(error) => panic!("{name}: {error}"),
-        }
-    })
 }
 
 /// Makes the kernel forget the pages of a file.
