@@ -588,8 +588,11 @@ fn remounted_for_writing() {
         .collect();
     assert!(others.is_empty(), "not EROFS: {others:?}");
     drop(file);
+    wait_until(
+        || is_read_only(mount.path()),
+        || "still writable".to_owned(),
+    );
     mount.wait_for("event=remounted");
-    assert!(is_read_only(mount.path()));
 
     // Nobody in the way: at once.
     run(
