@@ -8,7 +8,7 @@ use env_logger::Target;
 use log::LevelFilter;
 use parking_lot::Mutex;
 
-use crate::escape::OneLine;
+use crate::escape::{Escaped, OneLine};
 
 /// Where the log goes, if not to standard error.
 static LOG_FILE: Mutex<Option<File>> = Mutex::new(None);
@@ -18,7 +18,17 @@ static LOG_FILE: Mutex<Option<File>> = Mutex::new(None);
 /// # Errors
 /// As open(2).
 pub(super) fn redirect(path: &Path) -> io::Result<()> {
-    let file = File::options().create(true).append(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| {
+            let path = Escaped(path.as_os_str().as_encoded_bytes());
+            io::Error::new(
+                error.kind(),
+                format!("cannot open the log {path:?}: {error}"),
+            )
+        })?;
     *LOG_FILE.lock() = Some(file);
     Ok(())
 }

@@ -108,7 +108,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return report::usage(&error),
+        Err(error) => return report::usage("continuity", &error),
     };
     let verbosity = arguments.verbose + arguments.command.verbosity();
     logging::init(verbosity, arguments.quiet);

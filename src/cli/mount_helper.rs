@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
 
 fn usage(error: &clap::Error) -> ExitCode {
     // The text of the help is no failure.
-    if report::usage(error) == ExitCode::SUCCESS {
+    if report::usage(PROGRAM, error) == ExitCode::SUCCESS {
         return ExitCode::SUCCESS;
     }
     ExitCode::from(status::USAGE)

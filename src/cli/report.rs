@@ -24,7 +24,7 @@ pub fn line(text: &str) {
 /// Prints what is wrong with the arguments, or the help or version that they
 /// ask for.
 #[must_use]
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(program: &str, error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
@@ -32,10 +32,9 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let mut stderr = std::io::stderr().lock();
-    let mut prefix = "continuity: ";
+    let _ = write!(stderr, "{program}: ");
     for line in text.lines() {
-        let _ = writeln!(stderr, "{prefix}{}", OneLine(line));
-        prefix = "";
+        let _ = writeln!(stderr, "{}", OneLine(line));
     }
     ExitCode::from(TROUBLE)
 }

@@ -61,6 +61,12 @@ impl Filesystem {
         }
     }
 
+    /// Says which device number it was mounted under, so that it never takes
+    /// content from itself.
+    pub fn mounted(&self, device: u64) {
+        self.verifier.avoid(device);
+    }
+
     /// Counts over the manifest.
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {

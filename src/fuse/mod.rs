@@ -11,5 +11,5 @@ mod readers;
 mod session;
 
 pub use adapter::Requests;
-pub use mount::{MountError, MountOptions, Mounted, Unmounter};
+pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter};
 pub use session::Session;

@@ -13,13 +13,14 @@ use thiserror::Error;
 
 use crate::escape::Escaped;
 use crate::fs::Filesystem;
-use crate::sys::mount::FuseMountOptions;
+use crate::sys::mount::{FuseMountOptions, MountIdentity, Whereabouts};
 use crate::sys::{self, Errno};
 
 use super::session::Session;
 
 /// The type of our mounts is `fuse.` and this.
 const SUBTYPE: &str = "continuity";
+const FILE_SYSTEM: &str = "fuse.continuity";
 /// How far the kernel reads ahead of a sequential reader.
 const READ_AHEAD_KIB: u32 = 4096;
 
@@ -83,10 +84,11 @@ pub struct Mounted {
 /// Where it is mounted, and what is needed to take it away.
 #[derive(Debug)]
 struct Place {
-    path: PathBuf,
-    mount_id: u64,
+    mount: MountIdentity,
     through_fusermount: bool,
     options: MountOptions,
+    /// Somebody wants it unmounted.
+    unwanted: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -113,7 +115,7 @@ impl Mounted {
             source,
         };
         let path = mountpoint.canonicalize().map_err(in_place)?;
-        let spot = sys::mount::open_place(&path).map_err(in_place)?;
+        let spot = open_spot(&path).map_err(in_place)?;
         let filesystem = Arc::new(filesystem);
 
         let (server, through_fusermount) = match mount_ourselves(&filesystem, &spot, &options) {
@@ -129,21 +131,21 @@ impl Mounted {
         };
         drop(spot);
 
-        let mount_id = sys::mount::open_place(&path)
-            .and_then(sys::mount::mount_id)
+        let mount = sys::mount::open_place(&path)
+            .and_then(sys::mount::identity)
             .map_err(in_place)?;
         // Only root may; without it large files are read in smaller steps.
         if let Ok(device) = sys::mount::device_of(&path) {
             let _ = sys::mount::set_read_ahead(device, READ_AHEAD_KIB);
         }
         let place = Arc::new(Place {
-            path,
-            mount_id,
+            mount,
             through_fusermount,
             options,
+            unwanted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
-        keep_read_only(Arc::clone(&place));
+        watch(Arc::clone(&place));
         Ok(Self { place, server })
     }
 
@@ -174,22 +176,64 @@ impl Mounted {
     }
 }
 
+/// How unmounting went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmounted {
+    /// It is in its place no more.
+    Gone,
+    /// Something else is mounted over it. That is left alone, and ours goes as
+    /// soon as it is uncovered.
+    Covered,
+}
+
 impl Unmounter {
-    /// Takes the mount away from its place. Those who are still using it can go
-    /// on; nobody else gets in.
+    /// Takes the mount away from its place, or from where somebody moved it.
+    /// Those who are still using it can go on; nobody else gets in.
     ///
     /// # Errors
     /// As umount(2). That it is gone already is none.
-    pub fn unmount(&self) -> io::Result<()> {
-        let place = &*self.0;
-        if place.through_fusermount {
-            return sys::fusermount::unmount(&place.path);
+    pub fn unmount(&self) -> io::Result<Unmounted> {
+        self.0.unwanted.store(true, Ordering::Relaxed);
+        self.0.unmount()
+    }
+}
+
+impl Place {
+    fn unmount(&self) -> io::Result<Unmounted> {
+        match sys::mount::locate(self.mount)? {
+            Whereabouts::Here(place, path) => {
+                if self.through_fusermount {
+                    drop(place);
+                    sys::fusermount::unmount(&path)?;
+                } else {
+                    sys::mount::detach(&place)?;
+                }
+                Ok(Unmounted::Gone)
+            }
+            Whereabouts::Covered => Ok(Unmounted::Covered),
+            Whereabouts::Gone => Ok(Unmounted::Gone),
         }
-        sys::mount::detach(&place.path, place.mount_id).map(drop)
     }
 }
 
 type Server = JoinHandle<io::Result<()>>;
+
+/// Opens the place to mount on. A mount of ours that nobody serves any more, of
+/// a process that was killed, is taken away from there first.
+fn open_spot(path: &Path) -> io::Result<OwnedFd> {
+    loop {
+        let spot = sys::mount::open_place(path)?;
+        if !sys::mount::is_dead(&spot, FILE_SYSTEM).unwrap_or(false) {
+            return Ok(spot);
+        }
+        if sys::process::user().0 == 0 {
+            sys::mount::detach(&spot)?;
+        } else {
+            sys::fusermount::unmount(path)?;
+        }
+        log::warn!("event=stale_mount_replaced a mount that nobody served any more was taken away");
+    }
+}
 
 /// Mounts out of sight, lets the filesystem answer once, and moves it into
 /// place.
@@ -202,7 +246,8 @@ fn mount_ourselves(
     let device = sys::mount::open_fuse_device().map_err(MountError::Device)?;
     let mount = sys::mount::mount_fuse(&device, &options.to_sys()).map_err(MountError::Refused)?;
     let server = serve(device, filesystem)?;
-    mount.stat_root().map_err(MountError::Silent)?;
+    let root = mount.stat_root().map_err(MountError::Silent)?;
+    filesystem.mounted(root.device);
     mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
     Ok(server)
 }
@@ -214,7 +259,7 @@ fn mount_through_fusermount(
 ) -> Result<Server, MountError> {
     let device = sys::fusermount::mount(path, &options.to_sys()).map_err(MountError::Refused)?;
     let answered = serve(device, filesystem).and_then(|server| {
-        sys::mount::device_of(path).map_err(MountError::Silent)?;
+        filesystem.mounted(sys::mount::device_of(path).map_err(MountError::Silent)?);
         Ok(server)
     });
     if answered.is_err() {
@@ -240,20 +285,27 @@ fn serve(device: OwnedFd, filesystem: &Arc<Filesystem>) -> Result<Server, MountE
         .map_err(MountError::Silent)
 }
 
+/// Looks after the mount, whenever the table of mounts changes.
+///
 /// Root can make any mount writable. We refuse every change all the same, but a
 /// page that is mapped for writing is changed without asking us; so the mount
-/// is made read-only again as soon as that is seen.
-fn keep_read_only(place: Arc<Place>) {
+/// is made read-only again as soon as that is seen. And what should go, but was
+/// covered, goes when it can.
+fn watch(place: Arc<Place>) {
     const LOOK_AGAIN: Duration = Duration::from_secs(2);
-    if place.through_fusermount {
-        return;
-    }
     let watch = move || -> io::Result<()> {
         let table = sys::mount::MountTable::watch()?;
         while !place.ended.load(Ordering::Relaxed) {
             table.wait(LOOK_AGAIN)?;
-            let options = place.options.to_sys();
-            match sys::mount::keep_read_only(&place.path, place.mount_id, &options) {
+            if place.unwanted.load(Ordering::Relaxed) {
+                // Whoever asked has been told how it stands.
+                let _ = place.unmount();
+                continue;
+            }
+            if place.through_fusermount {
+                continue;
+            }
+            match sys::mount::keep_read_only(place.mount, &place.options.to_sys()) {
                 Ok(true) => log::warn!(
                     "event=remounted somebody made the mount writable; it is read-only again"
                 ),

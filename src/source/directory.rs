@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 
 use crate::mode::{FileMode, FileType};
 use crate::sys::{self, RootDir, Stat};
@@ -11,23 +12,32 @@ use super::{ContentRef, Source, SourceError, SourceFile};
 /// The tree below a directory. Links in it are never followed, and nothing but
 /// a regular file is ever read.
 #[derive(Debug)]
-pub struct DirectorySource(RootDir);
+pub struct DirectorySource {
+    root: RootDir,
+    avoided: OnceLock<u64>,
+}
 
 impl DirectorySource {
     /// Takes content from below `root`.
     #[must_use]
     pub const fn new(root: RootDir) -> Self {
-        Self(root)
+        Self {
+            root,
+            avoided: OnceLock::new(),
+        }
     }
 }
 
 impl Source for DirectorySource {
     fn open(&self, content: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
         let file = self
-            .0
+            .root
             .open_file(content.path.relative())
             .map_err(|error| classify(&error))?;
         let stat = Stat::of(&file).map_err(SourceError::Io)?;
+        if self.avoided.get() == Some(&stat.device) {
+            return Err(SourceError::Escape);
+        }
         match FileMode::from_stat(stat.st_mode).map(FileMode::file_type) {
             Some(FileType::Regular) => {}
             Some(other) => return Err(SourceError::NotRegular(other)),
@@ -41,6 +51,11 @@ impl Source for DirectorySource {
             });
         }
         Ok(Box::new(DirectoryFile(file)))
+    }
+
+    fn avoid(&self, device: u64) {
+        // Mounted once: a second time is nothing new.
+        let _ = self.avoided.set(device);
     }
 }
 

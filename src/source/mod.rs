@@ -36,6 +36,10 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// See [`SourceError`]. The caller may try again at any time.
     fn open(&self, content: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError>;
+
+    /// Takes nothing from the filesystem with this device number from now on:
+    /// it is the one that is served from here, and would wait for itself.
+    fn avoid(&self, _device: u64) {}
 }
 
 /// Content that was opened; it may change at any moment.
@@ -58,7 +62,7 @@ pub enum SourceError {
     #[error("a {0} in the source, not a regular file")]
     NotRegular(FileType),
     /// The path leads through a symlink, or out of the source.
-    #[error("the path leads through a symlink or out of the source")]
+    #[error("the path leads through a symlink, out of the source, or into this mount itself")]
     Escape,
     /// The file has another size.
     #[error("size {found} in the source, not {wanted}")]

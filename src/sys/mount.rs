@@ -1,18 +1,19 @@
 //! Mounting a FUSE filesystem by our own hand, with the calls that go by
 //! descriptor (fsopen(2), fsmount(2), move_mount(2)) and need no option string.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
 };
 
+use super::absence::Absence;
 use super::stat::Stat;
 
 /// How to mount. It is always read-only, and the kernel always checks
@@ -115,45 +116,90 @@ pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-/// The number of the mount that a place lies in, as `/proc/self/mountinfo` has
-/// it.
+/// Tells one mount from all others: by its number, which another one may have
+/// had or may get, and by its filesystem, which is ours while we serve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountIdentity {
+    id: u64,
+    device: (u32, u32),
+}
+
+/// The mount that a place lies in.
 ///
 /// # Errors
 /// As statx(2).
-pub fn mount_id(place: impl AsFd) -> io::Result<u64> {
+pub fn identity(place: impl AsFd) -> io::Result<MountIdentity> {
     // Not asked for anything that the filesystem itself would have to answer.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let found = rustix::fs::statx(place, "", flags, StatxFlags::MNT_ID)?;
-    Ok(found.stx_mnt_id)
+    Ok(MountIdentity {
+        id: found.stx_mnt_id,
+        device: (found.stx_dev_major, found.stx_dev_minor),
+    })
 }
 
-/// Takes the mount of this number away from `path`, now, whoever is still using
-/// it; `false` when something else is there, which is left alone.
+/// Where a mount is now.
+#[derive(Debug)]
+pub enum Whereabouts {
+    /// On top at this path, which may be another than at first.
+    Here(OwnedFd, PathBuf),
+    /// In the table, but something else was mounted over it.
+    Covered,
+    /// No longer mounted.
+    Gone,
+}
+
+/// Looks where a mount is.
+///
+/// # Errors
+/// Without `/proc`, or as open(2).
+pub fn locate(mount: MountIdentity) -> io::Result<Whereabouts> {
+    let Some(Entry { path, .. }) = entry(mount)? else {
+        return Ok(Whereabouts::Gone);
+    };
+    match open_place(&path) {
+        Ok(place) if identity(&place)? == mount => Ok(Whereabouts::Here(place, path)),
+        Ok(_) => Ok(Whereabouts::Covered),
+        Err(error) if Absence::of(&error).is_some() => Ok(Whereabouts::Covered),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the mount of this place away, now, whoever is still using it.
 ///
 /// # Errors
 /// As umount(2).
-pub fn detach(path: &Path, id: u64) -> io::Result<bool> {
-    let place = open_place(path)?;
-    if mount_id(&place)? != id {
-        return Ok(false);
-    }
-    rustix::mount::unmount(proc_path(&place), UnmountFlags::DETACH)?;
-    Ok(true)
+pub fn detach(place: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::mount::unmount(
+        proc_path(place),
+        UnmountFlags::DETACH,
+    )?)
 }
 
-/// Makes the mount of this number read-only again, if it is at `path` and
-/// somebody made it writable; tells whether that was so.
+/// Whether the mount that a place lies in is of this type, and nobody serves it
+/// any more.
+///
+/// # Errors
+/// As statx(2), or without `/proc`.
+pub fn is_dead(place: &OwnedFd, file_system: &str) -> io::Result<bool> {
+    let ours = entry(identity(place)?)?
+        .is_some_and(|entry| entry.file_system.as_bytes() == file_system.as_bytes());
+    // stat(2) may be answered from what the kernel remembers.
+    Ok(ours && matches!(rustix::fs::fstatfs(place), Err(rustix::io::Errno::NOTCONN)))
+}
+
+/// Makes a mount read-only again if somebody made it writable; tells whether
+/// that was so.
 ///
 /// # Errors
 /// As mount(2): `EBUSY` while a file is open for writing.
-pub fn keep_read_only(path: &Path, id: u64, options: &FuseMountOptions<'_>) -> io::Result<bool> {
-    if !is_writable(id)? {
+pub fn keep_read_only(mount: MountIdentity, options: &FuseMountOptions<'_>) -> io::Result<bool> {
+    if !entry(mount)?.is_some_and(|entry| entry.writable) {
         return Ok(false);
     }
-    let place = open_place(path)?;
-    if mount_id(&place)? != id {
+    let Whereabouts::Here(place, _) = locate(mount)? else {
         return Ok(false);
-    }
+    };
     let mut flags = MountFlags::RDONLY;
     flags.set(MountFlags::NOSUID, !options.suid);
     flags.set(MountFlags::NODEV, !options.dev);
@@ -162,18 +208,52 @@ pub fn keep_read_only(path: &Path, id: u64, options: &FuseMountOptions<'_>) -> i
     Ok(true)
 }
 
-/// Whether the superblock of a mount is writable, by `/proc/self/mountinfo`
-/// (proc_pid_mountinfo(5)).
-fn is_writable(id: u64) -> io::Result<bool> {
+/// What `/proc/self/mountinfo` says of a mount (proc_pid_mountinfo(5)).
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    file_system: OsString,
+    /// Whether the superblock is.
+    writable: bool,
+}
+
+fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    let id = id.to_string();
-    Ok(table.split(|byte| *byte == b'\n').any(|line| {
+    let id = mount.id.to_string();
+    let device = format!("{}:{}", mount.device.0, mount.device.1);
+    Ok(table.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        fields.next() == Some(id.as_bytes())
-            && fields
-                .next_back()
-                .is_some_and(|options| options.split(|byte| *byte == b',').any(|o| o == b"rw"))
+        let is_it =
+            fields.next() == Some(id.as_bytes()) && fields.nth(1) == Some(device.as_bytes());
+        let path = fields.nth(1).filter(|_| is_it)?;
+        // Any number of fields, and then a mark.
+        fields.find(|field| *field == b"-")?;
+        let file_system = fields.next()?;
+        let options = fields.nth(1)?;
+        Some(Entry {
+            path: OsString::from_vec(unescape(path)).into(),
+            file_system: OsStr::from_bytes(file_system).to_owned(),
+            writable: options.split(|byte| *byte == b',').any(|o| o == b"rw"),
+        })
     }))
+}
+
+/// Blanks and backslashes come as `\ooo`.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((byte, behind)) = rest.split_first() {
+        let octal = behind.get(..3).filter(|_| *byte == b'\\');
+        let escaped = octal
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        plain.push(escaped.unwrap_or(*byte));
+        rest = match escaped {
+            Some(_) => behind.get(3..).unwrap_or_default(),
+            None => behind,
+        };
+    }
+    plain
 }
 
 /// Tells when the table of mounts changes.
@@ -227,4 +307,37 @@ pub fn device_of(path: &Path) -> io::Result<u64> {
 
 fn proc_path(place: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", place.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_in_the_table_of_mounts() {
+        for (field, plain) in [
+            (&b"/mnt"[..], &b"/mnt"[..]),
+            (b"/a\\040b\\134040", b"/a b\\040"),
+            (b"/\\", b"/\\"),
+            (b"/\\9", b"/\\9"),
+        ] {
+            assert_eq!(unescape(field), plain);
+        }
+    }
+
+    #[test]
+    fn what_is_on_top_is_found() {
+        let place = open_place(Path::new("/")).unwrap();
+        let root = identity(&place).unwrap();
+        let Whereabouts::Here(_, path) = locate(root).unwrap() else {
+            panic!("no root");
+        };
+        assert_eq!(path, Path::new("/"));
+        let other = MountIdentity {
+            device: (0, 0),
+            ..root
+        };
+        assert!(matches!(locate(other).unwrap(), Whereabouts::Gone));
+        assert!(!is_dead(&place, "fuse.continuity").unwrap());
+    }
 }

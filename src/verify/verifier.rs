@@ -85,6 +85,11 @@ impl Verifier {
         })
     }
 
+    /// Takes nothing from the filesystem with this device number from now on.
+    pub fn avoid(&self, device: u64) {
+        self.source.avoid(device);
+    }
+
     /// The bytes of a file from `offset` on: `size` of them, or as many as
     /// there are before its declared end.
     ///

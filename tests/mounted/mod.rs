@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -39,12 +40,26 @@ impl Mount {
     pub fn start(manifest: &Path, backing: &Path, arguments: &[&str]) -> Self {
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = scratch.path().join("mount");
-        let log = scratch.path().join("log");
         fs::create_dir(&path).unwrap();
-        let server = Command::new(env!("CARGO_BIN_EXE_continuity"))
-            .args(["mount", "--fuse"])
-            .args(arguments)
-            .args([path.as_path(), manifest, backing])
+        Self::start_at(scratch, path, |path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_continuity"));
+            command
+                .args(["mount", "--fuse"])
+                .args(arguments)
+                .args([path, manifest, backing]);
+            command
+        })
+    }
+
+    /// Starts a command that mounts at a path, and does not wait. Its log goes
+    /// to a directory that is gone afterwards.
+    pub fn start_at(
+        scratch: TempDir,
+        path: PathBuf,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
+        let log = scratch.path().join("log");
+        let server = command(&path)
             .stderr(File::create(&log).unwrap())
             .env_remove("RUST_LOG")
             .spawn()
@@ -134,6 +149,30 @@ impl Drop for Mount {
         }
         let _ = self.server.kill();
         let _ = self.server.wait();
+    }
+}
+
+/// Runs what must not hang. What does is freed by the end of all processes that
+/// this one started, and fails.
+pub fn in_time<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let (say, hear) = mpsc::channel();
+        scope.spawn(move || say.send(work()));
+        hear.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            if error == mpsc::RecvTimeoutError::Timeout {
+                kill_children();
+            }
+            panic!("{name}: {error}")
+        })
+    })
+}
+
+fn kill_children() {
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let children = fs::read_to_string(task.unwrap().path().join("children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            let _ = Command::new("kill").args(["-s", "KILL", child]).output();
+        }
     }
 }
 

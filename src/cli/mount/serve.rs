@@ -13,7 +13,7 @@ use crate::cli::{Failure, logging};
 use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
 use crate::fs::Filesystem;
-use crate::fuse::{MountOptions, Mounted, Unmounter};
+use crate::fuse::{MountOptions, Mounted, Unmounted, Unmounter};
 use crate::inode::{InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::source::DirectorySource;
@@ -54,7 +54,7 @@ pub(in crate::cli) fn run(
     }
     // From here on a signal waits until there is something to unmount.
     let signals = Signals::new([SIGINT, SIGTERM])?;
-    let filesystem = set_up(request)?;
+    let (filesystem, digest) = set_up(request)?;
     let statistics = filesystem.statistics().clone();
     let source = match &request.options.fsname {
         Some(name) => name.clone(),
@@ -71,6 +71,12 @@ pub(in crate::cli) fn run(
             exec: request.options.exec,
         },
     )?;
+    if request.manifest.pin.digest.is_none() {
+        // Nobody vouches for it.
+        log::warn!(
+            "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
+        );
+    }
     announce(&statistics, &request.mountpoint);
     unmount_on_signal(signals, mounted.unmounter())?;
     ready()?;
@@ -86,19 +92,24 @@ pub(in crate::cli) fn check(request: &Request) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything that can be refused before anything is mounted.
-fn set_up(request: &Request) -> Result<Filesystem, Failure> {
+/// Everything that can be refused before anything is mounted: the filesystem,
+/// and the digest of its manifest.
+fn set_up(request: &Request) -> Result<(Filesystem, Digest), Failure> {
     let backing = open_backing(&request.backing, &request.mountpoint)?;
     let bytes = request.manifest.load()?;
-    let digest = note_trust(&bytes, request.manifest.pin.digest);
     let (uid, gid) = sys::process::user();
     let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
         .map_err(|error| request.manifest.refused(error))?;
+    let digest = match request.manifest.pin.digest {
+        Some(digest) => digest,
+        None => Algorithm::Sha256.hash(&bytes),
+    };
     drop(bytes);
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, verify::Options::default())?;
     let presentation = request.options.presentation.clone();
-    Ok(Filesystem::new(table, verifier, presentation, Some(digest)))
+    let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
+    Ok((filesystem, digest))
 }
 
 fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError> {
@@ -114,17 +125,6 @@ fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError
         return Err(SetUpError::BackingBelowMountpoint);
     }
     Ok(root)
-}
-
-/// The digest of the manifest; without a pin nobody vouches for it.
-fn note_trust(bytes: &[u8], pin: Option<Digest>) -> Digest {
-    pin.unwrap_or_else(|| {
-        let digest = Algorithm::Sha256.hash(bytes);
-        log::warn!(
-            "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
-        );
-        digest
-    })
 }
 
 fn announce(statistics: &Statistics, mountpoint: &Path) {
@@ -161,8 +161,12 @@ fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<(
                 std::process::exit(1);
             }
             match unmounter.unmount() {
-                Ok(()) => log::info!(
+                Ok(Unmounted::Gone) => log::info!(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"
+                ),
+                Ok(Unmounted::Covered) => log::warn!(
+                    "event=covered signal {signal}: something else is mounted over the mount; \
+                     this ends when that is unmounted, or at the next signal"
                 ),
                 Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
             }
