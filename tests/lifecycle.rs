@@ -144,7 +144,7 @@ fn unmounted_from_outside() {
 
 #[test]
 fn told_to_end() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["HUP", "INT", "TERM"] {
         let scene = Scene::new();
         let mut mount = scene.mount();
         mount.signal(signal);

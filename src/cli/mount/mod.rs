@@ -19,7 +19,8 @@ use serve::Request;
 /// found to match is never handed out: reading it is an I/O error, and a line
 /// in the log.
 ///
-/// Stays in the foreground until it is unmounted, or until SIGINT or SIGTERM.
+/// Stays in the foreground until it is unmounted, or until SIGINT,
+/// SIGTERM or SIGHUP.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Serve it by FUSE; there is no other way yet

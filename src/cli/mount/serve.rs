@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
@@ -52,9 +52,10 @@ pub(in crate::cli) fn run(
     if let Some(log) = &request.options.log {
         logging::redirect(log)?;
     }
-    // From here on a signal waits until there is something to unmount.
-    let signals = Signals::new([SIGINT, SIGTERM])?;
     let (filesystem, digest) = set_up(request)?;
+    // From here on a signal waits until there is something to unmount; up to
+    // here there was nothing to clean up. SIGHUP: the terminal was closed.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let statistics = filesystem.statistics().clone();
     let source = match &request.options.fsname {
         Some(name) => name.clone(),
