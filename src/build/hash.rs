@@ -12,7 +12,7 @@ use super::Options;
 use super::error::{Cause, Failure, Failures};
 use super::found::Found;
 
-/// What every reader knows.
+/// The digest of the whole is by the algorithm that every reader knows.
 const ALGORITHM: Algorithm = Algorithm::Sha256;
 
 /// Fills in the digests of all regular files, and tells how many bytes they
@@ -61,7 +61,7 @@ fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, Read
     let has_table = options.form == Form::Full && size > 0 && size >= options.chunk_threshold;
     let wanted = Wanted {
         algorithms: &[ALGORITHM],
-        chunks: has_table.then_some((ALGORITHM, &chunks)),
+        chunks: has_table.then_some((options.chunk_algorithm, &chunks)),
     };
     let hashes = hash(root, file.resource.path(), &file.stat, &wanted)?;
     Ok(Content {
@@ -69,7 +69,7 @@ fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, Read
         digests: hashes.digests,
         unknown_digests: Vec::new(),
         chunks: has_table.then_some(ChunkTable {
-            algorithm: ALGORITHM,
+            algorithm: options.chunk_algorithm,
             chunks,
             digests: hashes.chunks,
         }),

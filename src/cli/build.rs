@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use crate::build::{Options, build};
+use crate::digest::Algorithm;
 use crate::manifest::Form;
 
 use super::manifest_output::{write_file, write_stdout};
@@ -28,6 +29,10 @@ pub(super) struct Arguments {
     /// Hash the chunks of files that are at least this large
     #[arg(long, value_name = "BYTES", default_value_t = Options::default().chunk_threshold)]
     chunk_threshold: u64,
+    /// What chunks are hashed with: blake3, sha256, sha384 or sha512
+    #[arg(long, value_name = "ALGORITHM", value_parser = chunk_algorithm)]
+    #[arg(default_value_t = Options::default().chunk_algorithm)]
+    chunk_digest: Algorithm,
     /// How many threads to use; 0 for one on each processor
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     jobs: usize,
@@ -50,6 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         sockets: arguments.sockets,
         chunk_threshold: arguments.chunk_threshold,
         chunk_size: arguments.chunk_size,
+        chunk_algorithm: arguments.chunk_digest,
         jobs: arguments.jobs,
     };
     let built = build(&arguments.root, &options)?;
@@ -68,4 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         bytes.len()
     );
     Ok(Outcome::Success)
+}
+
+fn chunk_algorithm(name: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(name).ok_or_else(|| "not an algorithm that is known".to_owned())
 }
