@@ -130,10 +130,19 @@ impl fuser::Filesystem for Adapter {
             },
         );
         match found {
-            Ok(Some(found)) => reply.entry(&FOR_EVER, &convert::attributes(&found), GENERATION),
+            Ok(Some(found)) => {
+                self.readers.know(found.ino);
+                reply.entry(&FOR_EVER, &convert::attributes(&found), GENERATION);
+            }
             Ok(None) => reply.entry(&FOR_EVER, &NO_ENTRY, GENERATION),
             Err(errno) => reply.error(errno),
         }
+    }
+
+    /// The kernel gives back all that it was told of an inode at once, when it
+    /// drops it.
+    fn forget(&self, _request: &Request, ino: INodeNo, _count: u64) {
+        self.readers.forget(convert::ino(ino));
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -233,6 +242,7 @@ impl fuser::Filesystem for Adapter {
                 if reply.add(number, entry.next, name, &FOR_EVER, &attributes, GENERATION) {
                     break;
                 }
+                self.readers.know(entry.attributes.ino);
             }
             Ok(())
         });

@@ -4,6 +4,7 @@
 
 mod adapter;
 mod convert;
+mod known;
 mod mount;
 mod pool;
 mod pusher;

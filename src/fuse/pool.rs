@@ -9,10 +9,9 @@ use parking_lot::{Condvar, Mutex};
 
 /// Threads that take jobs in the order in which they come.
 ///
-/// They sleep while there is none: threads that first look about for work, as
-/// those of rayon do, take the processor from the reader who waits (they cost a
-/// third of the time of a cold read of small files on two cores). When this is
-/// dropped no more jobs are taken; those that have begun go on.
+/// They sleep while there is none; threads that first look about for work, as
+/// those of rayon do, use processor time that the reader could have. When this
+/// is dropped no more jobs are taken; those that have begun go on.
 pub(super) struct Pool(Arc<Queue>);
 
 type Job = Box<dyn FnOnce() + Send>;

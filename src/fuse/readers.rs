@@ -18,6 +18,7 @@ use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::Errno;
 
+use super::known::Known;
 use super::pool::Pool;
 use super::pusher::Pusher;
 
@@ -35,6 +36,7 @@ pub(super) struct Readers {
     slow: Pool,
     /// Where files go that will be read next, once there is a connection.
     pusher: Arc<OnceLock<Pusher>>,
+    known: Known,
     /// The files that are being prepared, and who waits for each.
     preparing: Arc<Mutex<HashMap<Ino, Vec<Job>>>>,
 }
@@ -45,6 +47,7 @@ impl Readers {
         filesystem: Arc<Filesystem>,
         pusher: Arc<OnceLock<Pusher>>,
     ) -> io::Result<Self> {
+        let known = Known::new(filesystem.statistics().inodes);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             filesystem,
@@ -52,8 +55,19 @@ impl Readers {
             quick: Arc::new(Pool::new("read", (2 * cores).clamp(4, 16))?),
             slow: Pool::new("prepare", cores.clamp(2, 8))?,
             pusher,
+            known,
             preparing: Arc::default(),
         })
+    }
+
+    /// The kernel is told of an inode.
+    pub(super) fn know(&self, ino: Ino) {
+        self.known.add(ino);
+    }
+
+    /// The kernel has forgotten an inode.
+    pub(super) fn forget(&self, ino: Ino) {
+        self.known.remove(ino);
     }
 
     /// Reads, on another thread, and replies there.
@@ -74,7 +88,9 @@ impl Readers {
             if offset == 0
                 && let Some(pusher) = self.pusher.get()
             {
-                pusher.push(self.filesystem.expect_after(ino));
+                let mut files = self.filesystem.expect_after(ino);
+                files.retain(|ino| self.known.has(*ino));
+                pusher.push(files);
             }
             return;
         }

@@ -99,6 +99,9 @@ pub fn check_wire(manifest: &[u8]) -> Result<(), WireError> {
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     fields: Fields<'a>,
+    /// Whether there is any of what few records have: attributes, streams,
+    /// extensions, unknown fields. What is not there is not looked for.
+    present: Present,
     /// Where the record begins, in bytes from the beginning of the manifest.
     pub offset: usize,
     /// Owner, as written.
@@ -121,12 +124,21 @@ pub struct Record<'a> {
     pub minor: u64,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Present {
+    xattrs: bool,
+    ads: bool,
+    extensions: bool,
+    unknown: bool,
+}
+
 impl<'a> Record<'a> {
     /// Reads the message that `field` holds, and checks all of its known parts.
     pub(super) fn new(field: &Field<'a>, message: &'a [u8]) -> Result<Self, WireError> {
         let fields = field.fields(message);
         let mut record = Self {
             fields: fields.clone(),
+            present: Present::default(),
             offset: field.offset,
             uid: 0,
             gid: 0,
@@ -146,7 +158,8 @@ impl<'a> Record<'a> {
 
     fn take(&mut self, field: &Field<'a>) -> Result<(), WireError> {
         use resource_field::{
-            ADS, DIGEST, GID, GROUP, MAJOR, MINOR, MODE, PATH, SIZE, TARGET, UID, USER, XATTR,
+            ADS, DIGEST, EXTENSION, GID, GROUP, MAJOR, MINOR, MODE, PATH, SIZE, TARGET, UID, USER,
+            XATTR,
         };
         match (field.number, field.value) {
             (UID, Value::Varint(value)) => self.uid = value.cast_signed(),
@@ -162,12 +175,15 @@ impl<'a> Record<'a> {
                 field.string(value)?;
             }
             (XATTR, Value::Bytes(value)) => {
+                self.present.xattrs = true;
                 Entry::read(field.fields(value))?;
             }
             (ADS, Value::Bytes(value)) => {
+                self.present.ads = true;
                 Entry::read(field.fields(value))?;
             }
-            _ => {}
+            (EXTENSION, Value::Bytes(_)) => self.present.extensions = true,
+            _ => self.present.unknown = true,
         }
         Ok(())
     }
@@ -190,25 +206,24 @@ impl<'a> Record<'a> {
 
     /// The extended attributes.
     pub fn xattrs(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        self.messages(resource_field::XATTR)
+        self.messages(resource_field::XATTR, self.present.xattrs)
             .filter_map(|fields| Entry::read(fields).ok())
     }
 
     /// The alternate data streams.
     pub fn ads(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        self.messages(resource_field::ADS)
+        self.messages(resource_field::ADS, self.present.ads)
             .filter_map(|fields| Entry::read(fields).ok())
     }
 
     /// The messages of field `extension`; to be read as one.
     pub(super) fn extensions(&self) -> impl Iterator<Item = Fields<'a>> + use<'a> {
-        self.messages(resource_field::EXTENSION)
+        self.messages(resource_field::EXTENSION, self.present.extensions)
     }
 
     /// Every field that is none of the above.
     pub(super) fn unknown(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
-        self.fields
-            .clone()
+        self.fields_if(self.present.unknown)
             .flatten()
             .filter(|field| !is_known(field))
     }
@@ -223,9 +238,16 @@ impl<'a> Record<'a> {
             })
     }
 
-    fn messages(&self, number: u32) -> impl Iterator<Item = Fields<'a>> + use<'a> {
-        self.fields
-            .clone()
+    fn fields_if(&self, present: bool) -> Fields<'a> {
+        if present {
+            self.fields.clone()
+        } else {
+            Fields::new(&[], 0)
+        }
+    }
+
+    fn messages(&self, number: u32, present: bool) -> impl Iterator<Item = Fields<'a>> + use<'a> {
+        self.fields_if(present)
             .flatten()
             .filter_map(move |field| match field.value {
                 Value::Bytes(value) if field.number == number => Some(field.fields(value)),

@@ -180,6 +180,15 @@ fn group<'a>(rest: &mut &'a [u8], number: u32) -> Result<&'a [u8], ()> {
 }
 
 fn varint(rest: &mut &[u8]) -> Result<u64, ()> {
+    // Most have one byte.
+    if let [byte @ ..0x80, left @ ..] = *rest {
+        *rest = left;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(rest)
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, ()> {
     let mut value = 0_u64;
     for (index, &byte) in rest.iter().enumerate().take(10) {
         // The tenth byte holds the 64th bit and nothing else.
