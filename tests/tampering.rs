@@ -380,7 +380,8 @@ fn assert_logged(name: &str, mount: &Mount, reason: &str) {
     let log = mount.log();
     let line = log.lines().find(|line| line.contains(&wanted)).unwrap();
     let tells = match reason {
-        "digest_mismatch" => ["want=sha256:", "got=sha256:"],
+        "digest_mismatch" if line.contains("want=blake3:") => [" want=blake3:", " got=blake3:"],
+        "digest_mismatch" => [" want=sha256:", " got=sha256:"],
         "size_mismatch" => ["want=", "got="],
         _ => ["len=", "error=\""],
     };
@@ -523,7 +524,7 @@ fn one_bad_chunk_is_exactly_its_pages() {
     assert_eq!(error.raw_os_error(), Some(EIO));
     assert!(read == scene.declared[..(BAD * CHUNK) as usize]);
     let wanted = format!(
-        "reason=digest_mismatch path=\"/dir/file\" off={} len={CHUNK} want=sha256:",
+        "reason=digest_mismatch path=\"/dir/file\" off={} len={CHUNK} want=blake3:",
         BAD * CHUNK
     );
     assert!(mount.log().contains(&wanted), "{}", mount.log());
