@@ -11,14 +11,19 @@ use super::TROUBLE;
 /// Prints an error of `program` and all its causes on one line of standard
 /// error.
 pub fn error(program: &str, error: &(dyn Error + 'static)) {
-    let line = chain(error);
-    // There is nowhere left to say that this failed.
-    let _ = writeln!(std::io::stderr(), "{program}: {}", OneLine(&line));
+    print(program, &chain(error));
 }
 
 /// Prints a line of ours on standard error.
 pub fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "continuity: {}", OneLine(text));
+    print("continuity", text);
+}
+
+/// In one write, for standard error has no buffer.
+fn print(program: &str, text: &str) {
+    let line = format!("{program}: {}\n", OneLine(text));
+    // There is nowhere left to say that this failed.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Prints what is wrong with the arguments, or the help or version that they

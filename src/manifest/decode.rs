@@ -85,7 +85,9 @@ fn read_info(fields: Fields<'_>, info: &mut Info) -> Result<(), ManifestError> {
             (2, Value::Bytes(value)) => field.string(value)?.clone_into(&mut info.generator),
             // No feature that must be understood exists yet.
             (3, Value::Bytes(value)) => {
-                return Err(ManifestError::Feature(field.string(value)?.to_owned()));
+                let feature = field.string(value)?;
+                // Enough to look it up by, however long a hostile one is.
+                return Err(ManifestError::Feature(feature.chars().take(100).collect()));
             }
             (4, Value::Bytes(value)) => field.string(value)?.clone_into(&mut info.base),
             _ => {}
