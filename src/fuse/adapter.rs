@@ -78,9 +78,10 @@ impl Adapter {
     pub(super) fn new(
         filesystem: Arc<Filesystem>,
         pusher: Arc<OnceLock<Pusher>>,
+        request_threads: usize,
     ) -> io::Result<Self> {
         Ok(Self {
-            readers: Readers::new(Arc::clone(&filesystem), pusher)?,
+            readers: Readers::new(Arc::clone(&filesystem), pusher, request_threads)?,
             filesystem,
             opens_itself: false,
             opens_directories_itself: false,

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -21,6 +22,10 @@ use crate::sys::Errno;
 use super::known::Known;
 use super::pool::Pool;
 use super::pusher::Pusher;
+
+/// Up to this size, in bytes, a read is small. The kernel reads ahead in larger
+/// steps.
+const SMALL_READ: u32 = 128 << 10;
 
 /// One read, and whom to tell.
 struct Job {
@@ -37,6 +42,9 @@ pub(super) struct Readers {
     /// Where files go that will be read next, once there is a connection.
     pusher: Arc<OnceLock<Pusher>>,
     known: Known,
+    /// How many of the threads that take requests are reading, and how many may.
+    busy: AtomicUsize,
+    most_busy: usize,
     /// The files that are being prepared, and who waits for each.
     preparing: Arc<Mutex<HashMap<Ino, Vec<Job>>>>,
 }
@@ -46,6 +54,7 @@ impl Readers {
     pub(super) fn new(
         filesystem: Arc<Filesystem>,
         pusher: Arc<OnceLock<Pusher>>,
+        request_threads: usize,
     ) -> io::Result<Self> {
         let known = Known::new(filesystem.statistics().inodes);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -55,9 +64,26 @@ impl Readers {
             quick: Arc::new(Pool::new("read", (2 * cores).clamp(4, 16))?),
             slow: Pool::new("prepare", cores.clamp(2, 8))?,
             pusher,
+            busy: AtomicUsize::new(0),
+            most_busy: request_threads.saturating_sub(1),
             known,
             preparing: Arc::default(),
         })
+    }
+
+    /// Small reads are done on the thread that took the request, for waking up
+    /// another one can take longer than the read; but never on all of these
+    /// threads, so that one is left for metadata however long a read takes.
+    fn read_prepared(&self, ino: Ino, job: Job) {
+        if job.size > SMALL_READ || self.busy.fetch_add(1, Ordering::Relaxed) >= self.most_busy {
+            if job.size <= SMALL_READ {
+                self.busy.fetch_sub(1, Ordering::Relaxed);
+            }
+            spawn_read(&self.quick, &self.filesystem, ino, job);
+            return;
+        }
+        read_now(&self.filesystem, ino, job);
+        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The kernel is told of an inode.
@@ -84,7 +110,7 @@ impl Readers {
             reply: Box::new(reply),
         };
         if self.filesystem.is_prepared(ino) {
-            spawn_read(&self.quick, &self.filesystem, ino, job);
+            self.read_prepared(ino, job);
             if offset == 0
                 && let Some(pusher) = self.pusher.get()
             {
@@ -119,10 +145,12 @@ impl Readers {
 
 fn spawn_read(pool: &Pool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {
     let filesystem = Arc::clone(filesystem);
-    pool.spawn(move || {
-        let read = guard(|| filesystem.read(ino, job.offset, job.size));
-        (job.reply)(read);
-    });
+    pool.spawn(move || read_now(&filesystem, ino, job));
+}
+
+fn read_now(filesystem: &Filesystem, ino: Ino, job: Job) {
+    let read = guard(|| filesystem.read(ino, job.offset, job.size));
+    (job.reply)(read);
 }
 
 /// Runs an operation; a panic in it becomes an error of this operation, and
@@ -247,7 +275,7 @@ mod tests {
         let filesystem = filesystem(source.clone(), true);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
         let small = filesystem.lookup(Ino::ROOT, b"small").unwrap().ino;
-        let readers = Readers::new(filesystem, Arc::default()).unwrap();
+        let readers = Readers::new(filesystem, Arc::default(), 2).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..64 {
             let say = say.clone();
@@ -277,7 +305,7 @@ mod tests {
         *source.0.open.lock() = true;
         let filesystem = filesystem(source, false);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
-        let readers = Readers::new(filesystem, Arc::default()).unwrap();
+        let readers = Readers::new(filesystem, Arc::default(), 2).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..20 {
             let say = say.clone();

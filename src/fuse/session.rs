@@ -10,7 +10,7 @@ use super::adapter::{Adapter, Requests};
 use super::pusher::Pusher;
 
 /// How many threads take requests. What is slow is done by others.
-const REQUEST_THREADS: usize = 2;
+const REQUEST_THREADS: usize = 3;
 
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ impl Session {
     /// When the other end says nothing that can be understood.
     pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
         let pusher = Arc::new(OnceLock::new());
-        let adapter = Adapter::new(Arc::clone(&filesystem), Arc::clone(&pusher))?;
+        let adapter = Adapter::new(
+            Arc::clone(&filesystem),
+            Arc::clone(&pusher),
+            REQUEST_THREADS,
+        )?;
         let mut config = fuser::Config::default();
         config.n_threads = Some(REQUEST_THREADS);
         // The kernel itself decides who may come in (allow_other). fuser would
