@@ -165,7 +165,8 @@ fn start_server(words: Vec<OsString>) -> io::Result<ExitCode> {
     match word {
         Some(Ok(word)) if word == READY => Ok(ExitCode::SUCCESS),
         Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
-            server.kill()?;
+            // So that it can take away what it may have mounted by now.
+            sys::process::terminate(server.id())?;
             server.wait()?;
             Err(io::Error::other(format!(
                 "the server did not get ready within {} seconds",

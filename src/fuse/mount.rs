@@ -118,26 +118,20 @@ impl Mounted {
         let spot = open_spot(&path).map_err(in_place)?;
         let filesystem = Arc::new(filesystem);
 
-        let (server, through_fusermount) = match mount_ourselves(&filesystem, &spot, &options) {
+        let attached = match mount_ourselves(&filesystem, &spot, &options) {
             Err(MountError::Refused(error) | MountError::Device(error))
                 if needs_fusermount(&error) =>
             {
-                (
-                    mount_through_fusermount(&filesystem, &path, &options)?,
-                    true,
-                )
+                mount_through_fusermount(&filesystem, &path, &options)?
             }
-            server => (server?, false),
+            attached => attached?,
         };
         drop(spot);
-
-        let mount = sys::mount::open_place(&path)
-            .and_then(sys::mount::identity)
-            .map_err(in_place)?;
-        // Only root may; without it large files are read in smaller steps.
-        if let Ok(device) = sys::mount::device_of(&path) {
-            let _ = sys::mount::set_read_ahead(device, READ_AHEAD_KIB);
-        }
+        let Attached {
+            server,
+            mount,
+            through_fusermount,
+        } = attached;
         let place = Arc::new(Place {
             mount,
             through_fusermount,
@@ -181,8 +175,8 @@ impl Mounted {
 pub enum Unmounted {
     /// It is in its place no more.
     Gone,
-    /// Something else is mounted over it. That is left alone, and ours goes as
-    /// soon as it is uncovered.
+    /// Something else is mounted over it, or in it. That is left alone, and ours
+    /// goes as soon as it is uncovered.
     Covered,
 }
 
@@ -218,6 +212,13 @@ impl Place {
 
 type Server = JoinHandle<io::Result<()>>;
 
+/// A mount in its place.
+struct Attached {
+    server: Server,
+    mount: MountIdentity,
+    through_fusermount: bool,
+}
+
 /// Opens the place to mount on. A mount of ours that nobody serves any more, of
 /// a process that was killed, is taken away from there first.
 fn open_spot(path: &Path) -> io::Result<OwnedFd> {
@@ -241,26 +242,48 @@ fn mount_ourselves(
     filesystem: &Arc<Filesystem>,
     spot: &OwnedFd,
     options: &MountOptions,
-) -> Result<Server, MountError> {
+) -> Result<Attached, MountError> {
     use std::os::fd::AsFd;
     let device = sys::mount::open_fuse_device().map_err(MountError::Device)?;
     let mount = sys::mount::mount_fuse(&device, &options.to_sys()).map_err(MountError::Refused)?;
     let server = serve(device, filesystem)?;
     let root = mount.stat_root().map_err(MountError::Silent)?;
-    filesystem.mounted(root.device);
+    // While nobody else can have put anything in its place.
+    let identity = mount.identity().map_err(MountError::Silent)?;
+    know_device(filesystem, root.device);
     mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
-    Ok(server)
+    Ok(Attached {
+        server,
+        mount: identity,
+        through_fusermount: false,
+    })
+}
+
+fn know_device(filesystem: &Filesystem, device: u64) {
+    filesystem.mounted(device);
+    // Only root may; without it large files are read in smaller steps.
+    let _ = sys::mount::set_read_ahead(device, READ_AHEAD_KIB);
 }
 
 fn mount_through_fusermount(
     filesystem: &Arc<Filesystem>,
     path: &Path,
     options: &MountOptions,
-) -> Result<Server, MountError> {
+) -> Result<Attached, MountError> {
     let device = sys::fusermount::mount(path, &options.to_sys()).map_err(MountError::Refused)?;
     let answered = serve(device, filesystem).and_then(|server| {
-        filesystem.mounted(sys::mount::device_of(path).map_err(MountError::Silent)?);
-        Ok(server)
+        know_device(
+            filesystem,
+            sys::mount::device_of(path).map_err(MountError::Silent)?,
+        );
+        let mount = sys::mount::open_place(path)
+            .and_then(sys::mount::identity)
+            .map_err(MountError::Silent)?;
+        Ok(Attached {
+            server,
+            mount,
+            through_fusermount: true,
+        })
     });
     if answered.is_err() {
         let _ = sys::fusermount::unmount(path);

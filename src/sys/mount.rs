@@ -16,6 +16,9 @@ use rustix::mount::{
 use super::absence::Absence;
 use super::stat::Stat;
 
+/// Longest value of a mount option, in bytes.
+const SOURCE_MAX: usize = 255;
+
 /// How to mount. It is always read-only, and the kernel always checks
 /// permissions (`default_permissions`).
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +57,14 @@ pub struct DetachedMount(OwnedFd);
 /// As fsopen(2), fsconfig(2) and fsmount(2): `EPERM` without `CAP_SYS_ADMIN`.
 pub fn mount_fuse(device: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Result<DetachedMount> {
     let context = rustix::mount::fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // No longer value is taken (fsconfig(2)).
+    let source = options.source.as_bytes();
+    let source = OsStr::from_bytes(source.get(..SOURCE_MAX).unwrap_or(source));
     let set = |key: &str, value: &OsStr| {
         rustix::mount::fsconfig_set_string(context.as_fd(), key, value.as_bytes())
     };
     let flag = |key: &str| rustix::mount::fsconfig_set_flag(context.as_fd(), key);
-    set("source", options.source)?;
+    set("source", source)?;
     set("subtype", options.subtype.as_ref())?;
     set("fd", device.as_raw_fd().to_string().as_ref())?;
     // The root is a directory.
@@ -82,6 +88,14 @@ pub fn mount_fuse(device: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Resul
 }
 
 impl DetachedMount {
+    /// Which mount it is; that stays so when it is attached.
+    ///
+    /// # Errors
+    /// As statx(2).
+    pub fn identity(&self) -> io::Result<MountIdentity> {
+        identity(&self.0)
+    }
+
     /// What stat(2) says of its root; this asks the filesystem.
     ///
     /// # Errors
@@ -143,7 +157,7 @@ pub fn identity(place: impl AsFd) -> io::Result<MountIdentity> {
 pub enum Whereabouts {
     /// On top at this path, which may be another than at first.
     Here(OwnedFd, PathBuf),
-    /// In the table, but something else was mounted over it.
+    /// In the table, but something else was mounted over it, or in it.
     Covered,
     /// No longer mounted.
     Gone,
@@ -154,9 +168,12 @@ pub enum Whereabouts {
 /// # Errors
 /// Without `/proc`, or as open(2).
 pub fn locate(mount: MountIdentity) -> io::Result<Whereabouts> {
-    let Some(Entry { path, .. }) = entry(mount)? else {
+    let Some(Entry { path, covered, .. }) = entry(mount)? else {
         return Ok(Whereabouts::Gone);
     };
+    if covered {
+        return Ok(Whereabouts::Covered);
+    }
     match open_place(&path) {
         Ok(place) if identity(&place)? == mount => Ok(Whereabouts::Here(place, path)),
         Ok(_) => Ok(Whereabouts::Covered),
@@ -215,12 +232,17 @@ struct Entry {
     file_system: OsString,
     /// Whether the superblock is.
     writable: bool,
+    /// Whether another mount lies on it.
+    covered: bool,
 }
 
 fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     let id = mount.id.to_string();
     let device = format!("{}:{}", mount.device.0, mount.device.1);
+    let covered = table
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.split(|byte| *byte == b' ').nth(1) == Some(id.as_bytes()));
     Ok(table.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let is_it =
@@ -233,6 +255,7 @@ fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
         Some(Entry {
             path: OsString::from_vec(unescape(path)).into(),
             file_system: OsStr::from_bytes(file_system).to_owned(),
+            covered,
             writable: options.split(|byte| *byte == b',').any(|o| o == b"rw"),
         })
     }))

@@ -34,3 +34,15 @@ pub fn let_go() -> io::Result<()> {
     rustix::stdio::dup2_stderr(&null)?;
     Ok(())
 }
+
+/// Asks a process to end.
+///
+/// # Errors
+/// As kill(2).
+pub fn terminate(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    }
+    Ok(())
+}

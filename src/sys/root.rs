@@ -21,6 +21,9 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 
+/// How often opening is tried again when the kernel says so.
+const RETRIES: u32 = 100;
+
 impl RootDir {
     /// Opens a directory by any path, following links to it.
     ///
@@ -94,6 +97,7 @@ impl RootDir {
     }
 
     fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+        let mut again = RETRIES;
         loop {
             let opened = rustix::fs::openat2(
                 &self.0,
@@ -103,9 +107,10 @@ impl RootDir {
                 INSIDE,
             );
             match opened {
-                // EAGAIN: something was renamed while the kernel looked
-                // (openat2(2), RESOLVE_BENEATH).
-                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(Errno::INTR) => {}
+                // Something was renamed while the kernel looked (openat2(2),
+                // RESOLVE_BENEATH), or somebody holds a lease on the file.
+                Err(Errno::AGAIN) if again > 0 => again -= 1,
                 other => return Ok(other?),
             }
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::cli::manifest_file::ManifestFile;
 
 use super::{Failure, Outcome};
-use options::Options;
+use options::{OptionError, Options};
 use serve::Request;
 
 /// Mount a verified, read-only view of a tree
@@ -68,8 +68,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         options.add(list)?;
     }
     let mut manifest = arguments.manifest.clone();
-    if let Some(digest) = options.digest {
-        manifest.pin.digest.get_or_insert(digest);
+    if let Some(digest) = options.digest
+        && *manifest.pin.digest.get_or_insert(digest) != digest
+    {
+        return Err(OptionError::TwoDigests.into());
     }
     let backing = arguments
         .backing

@@ -72,6 +72,12 @@ pub enum OptionError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Two digests that contradict each other.
+    #[error("two different digests are given for one manifest")]
+    TwoDigests,
+    /// Remounting.
+    #[error("a continuity mount cannot be remounted; unmount it and mount it anew")]
+    Remount,
     /// A quotation mark that is not closed.
     #[error("mount options {:?} have an open quotation mark", Escaped(.0.as_bytes()))]
     OpenQuote(OsString),
@@ -147,6 +153,9 @@ impl Options {
 
     fn set(&mut self, option: &OsStr) -> Result<(), OptionError> {
         let bytes = option.as_bytes();
+        if bytes == b"remount" {
+            return Err(OptionError::Remount);
+        }
         let ignored = IGNORED.iter().any(|known| known.as_bytes() == bytes);
         if ignored
             || IGNORED_PREFIXES
@@ -208,7 +217,10 @@ impl Options {
             "digest" => parse("digest", value, |text| {
                 Digest::parse(text).map_err(|error: DigestError| error.to_string())
             })
-            .map(|digest| self.digest = Some(digest)),
+            .and_then(|digest| match self.digest.replace(digest) {
+                Some(other) if other != digest => Err(OptionError::TwoDigests),
+                _ => Ok(()),
+            }),
             "mtime" => {
                 parse("mtime", value, parse_time).map(|time| presentation.default_time = time)
             }
@@ -281,6 +293,9 @@ fn add_range(option: &'static str, value: &OsStr, map: &mut IdMap) -> Result<(),
 /// in front.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     let text = text.strip_prefix('@').unwrap_or(text);
+    if text.starts_with('-') && text.contains('.') {
+        return Err("a time before 1970 can have no fraction".to_owned());
+    }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = fraction.len();
     let parsed = seconds.parse().ok().zip(
@@ -294,15 +309,19 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "not a number of seconds since 1970".to_owned())
 }
 
-/// Splits a list at its commas. A backslash takes the meaning from what stands
-/// behind it, and quotation marks from what stands between them (libmount).
+/// Splits a list at its commas. A backslash takes the meaning from a comma, a
+/// quotation mark or a backslash behind it, and quotation marks from what stands
+/// between them (libmount).
 fn split(list: &OsStr) -> Result<Vec<OsString>, OptionError> {
     let mut options = vec![Vec::new()];
     let mut quoted = false;
     let mut bytes = list.as_bytes().iter();
     while let Some(&byte) = bytes.next() {
         let plain = match byte {
-            b'\\' => bytes.next().copied().or(Some(byte)),
+            b'\\' => match bytes.as_slice().first() {
+                Some(b',' | b'\\' | b'"') => bytes.next().copied(),
+                _ => Some(byte),
+            },
             b'"' => {
                 quoted = !quoted;
                 None

@@ -79,8 +79,12 @@ pub(in crate::cli) fn run(
         );
     }
     announce(&statistics, &request.mountpoint);
-    unmount_on_signal(signals, mounted.unmounter())?;
-    ready()?;
+    let told = unmount_on_signal(signals, mounted.unmounter()).and_then(|()| ready());
+    if let Err(error) = told {
+        // Whoever waited is not there any more.
+        mounted.unmount()?;
+        return Err(error.into());
+    }
     mounted.wait()?;
     log::info!("unmounted");
     Ok(())
@@ -166,7 +170,7 @@ fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"
                 ),
                 Ok(Unmounted::Covered) => log::warn!(
-                    "event=covered signal {signal}: something else is mounted over the mount; \
+                    "event=covered signal {signal}: something else is mounted over the mount or in it; \
                      this ends when that is unmounted, or at the next signal"
                 ),
                 Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
