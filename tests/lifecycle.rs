@@ -171,6 +171,29 @@ fn an_open_file_can_be_read_to_its_end() {
 }
 
 #[test]
+fn what_is_mounted_in_it_stays() {
+    let scene = Scene::new();
+    let mut mount = scene.mount();
+    let inside = mount.join("dir");
+    run(
+        "mount",
+        [
+            "-t".as_ref(),
+            "tmpfs".as_ref(),
+            "inside".as_ref(),
+            inside.as_os_str(),
+        ],
+    );
+    fs::write(inside.join("precious"), "still here").unwrap();
+    mount.signal("TERM");
+    mount.wait_for("event=covered");
+    assert_eq!(fs::read(inside.join("precious")).unwrap(), b"still here");
+    run("umount", [&inside]);
+    assert!(mount.wait().success(), "{}", mount.log());
+    assert!(!mount.is_mounted());
+}
+
+#[test]
 fn a_second_signal_ends_it() {
     let scene = Scene::new();
     let mut mount = scene.mount();

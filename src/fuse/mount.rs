@@ -195,6 +195,9 @@ impl Unmounter {
 impl Place {
     fn unmount(&self) -> io::Result<Unmounted> {
         match sys::mount::locate(self.mount)? {
+            Whereabouts::Here(..) if sys::mount::holds_others(self.mount)? => {
+                Ok(Unmounted::Covered)
+            }
             Whereabouts::Here(place, path) => {
                 if self.through_fusermount {
                     drop(place);

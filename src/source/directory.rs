@@ -65,6 +65,7 @@ fn classify(error: &io::Error) -> SourceError {
         Some(sys::Errno::LOOP | sys::Errno::XDEV) => SourceError::Escape,
         // A socket cannot be opened, nor a device without a driver.
         Some(sys::Errno::NXIO | sys::Errno::NODEV) => SourceError::NotRegular(FileType::Socket),
+        Some(sys::Errno::MFILE | sys::Errno::NFILE) => SourceError::Exhausted,
         Some(sys::Errno::ACCESS | sys::Errno::PERM) => SourceError::Denied,
         _ => SourceError::Io(io::Error::new(error.kind(), error.to_string())),
     }

@@ -75,6 +75,9 @@ pub enum SourceError {
     /// We may not read it.
     #[error("permission denied in the source")]
     Denied,
+    /// This process, or the system, has no descriptor left.
+    #[error("too many open files")]
+    Exhausted,
     /// Anything else.
     #[error("cannot be read from the source: {0}")]
     Io(#[source] io::Error),
@@ -90,7 +93,7 @@ impl SourceError {
             Self::Escape => "escape",
             Self::Size { .. } => "size_mismatch",
             Self::Denied => "backing_denied",
-            Self::Io(_) => "backing_io",
+            Self::Exhausted | Self::Io(_) => "backing_io",
         }
     }
 }

@@ -157,7 +157,7 @@ pub fn identity(place: impl AsFd) -> io::Result<MountIdentity> {
 pub enum Whereabouts {
     /// On top at this path, which may be another than at first.
     Here(OwnedFd, PathBuf),
-    /// In the table, but something else was mounted over it, or in it.
+    /// In the table, but something else was mounted over it.
     Covered,
     /// No longer mounted.
     Gone,
@@ -168,12 +168,9 @@ pub enum Whereabouts {
 /// # Errors
 /// Without `/proc`, or as open(2).
 pub fn locate(mount: MountIdentity) -> io::Result<Whereabouts> {
-    let Some(Entry { path, covered, .. }) = entry(mount)? else {
+    let Some(Entry { path, .. }) = entry(mount)? else {
         return Ok(Whereabouts::Gone);
     };
-    if covered {
-        return Ok(Whereabouts::Covered);
-    }
     match open_place(&path) {
         Ok(place) if identity(&place)? == mount => Ok(Whereabouts::Here(place, path)),
         Ok(_) => Ok(Whereabouts::Covered),
@@ -182,7 +179,22 @@ pub fn locate(mount: MountIdentity) -> io::Result<Whereabouts> {
     }
 }
 
-/// Takes the mount of this place away, now, whoever is still using it.
+/// Whether something else is mounted in a mount, or over it.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn holds_others(mount: MountIdentity) -> io::Result<bool> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let id = mount.id.to_string();
+    // The second field is the number of the mount that it lies in.
+    let mut parents = table
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(1));
+    Ok(parents.any(|parent| parent == id.as_bytes()))
+}
+
+/// Takes the mount of this place away, now, whoever is still using it, and with
+/// it whatever is mounted in it.
 ///
 /// # Errors
 /// As umount(2).
@@ -232,17 +244,12 @@ struct Entry {
     file_system: OsString,
     /// Whether the superblock is.
     writable: bool,
-    /// Whether another mount lies on it.
-    covered: bool,
 }
 
 fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
     let id = mount.id.to_string();
     let device = format!("{}:{}", mount.device.0, mount.device.1);
-    let covered = table
-        .split(|byte| *byte == b'\n')
-        .any(|line| line.split(|byte| *byte == b' ').nth(1) == Some(id.as_bytes()));
     Ok(table.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let is_it =
@@ -255,7 +262,6 @@ fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
         Some(Entry {
             path: OsString::from_vec(unescape(path)).into(),
             file_system: OsStr::from_bytes(file_system).to_owned(),
-            covered,
             writable: options.split(|byte| *byte == b',').any(|o| o == b"rw"),
         })
     }))

@@ -5,8 +5,23 @@ use std::ops::Range;
 use super::declared::{ChunksRef, Declared};
 use super::error::Reason;
 
-/// Size of the blocks of a private table, in bytes.
-pub(super) const PRIVATE_BLOCK: u64 = 128 * 1024;
+/// Size of the blocks of a private table, in bytes, for a file of this size:
+/// 128 KiB, and more where there would be too many of them.
+pub(super) fn private_block(size: u64) -> u64 {
+    let smallest = size / PRIVATE_BLOCKS_MAX;
+    smallest
+        .checked_next_power_of_two()
+        .unwrap_or(PRIVATE_BLOCK_MAX)
+        .clamp(PRIVATE_BLOCK_MIN, PRIVATE_BLOCK_MAX)
+}
+
+const PRIVATE_BLOCK_MIN: u64 = 128 << 10;
+const PRIVATE_BLOCK_MAX: u64 = 16 << 20;
+/// A tag has 32 bytes, so a table of so many has 4 MiB.
+const PRIVATE_BLOCKS_MAX: u64 = 1 << 17;
+
+/// Chunks below this size, in bytes, cost more than they save.
+const CHUNK_MIN: u64 = 4096;
 
 /// How a file is cut, and what its blocks are checked against.
 #[derive(Clone, Copy, Debug)]
@@ -15,9 +30,9 @@ pub(super) enum Plan<'a> {
     Whole,
     /// A block for each declared chunk.
     Chunks(ChunksRef<'a>),
-    /// Blocks of [`PRIVATE_BLOCK`], checked against a table that was filled
-    /// while the whole file was checked.
-    Private,
+    /// Blocks of this many bytes, checked against a table that was filled while
+    /// the whole file was checked.
+    Private(u64),
 }
 
 impl<'a> Plan<'a> {
@@ -30,11 +45,12 @@ impl<'a> Plan<'a> {
         let has_digest = !declared.whole.is_empty();
         let chunks = declared
             .chunks
-            .filter(|chunks| chunks.largest.min(declared.size) <= block_max);
+            .filter(|chunks| chunks.largest.min(declared.size) <= block_max)
+            .filter(|chunks| chunks.largest >= CHUNK_MIN || !has_digest);
         match chunks {
             _ if has_digest && declared.size <= small_file_max => Ok(Self::Whole),
             Some(chunks) => Ok(Self::Chunks(chunks)),
-            None if has_digest => Ok(Self::Private),
+            None if has_digest => Ok(Self::Private(private_block(declared.size))),
             None => Err(Reason::NoDigest),
         }
     }
@@ -47,7 +63,7 @@ impl<'a> Plan<'a> {
                 ends: [], largest, ..
             }) => offset / (*largest).max(1),
             Self::Chunks(chunks) => chunks.ends.partition_point(|end| *end <= offset) as u64,
-            Self::Private => offset / PRIVATE_BLOCK,
+            Self::Private(block) => offset / (*block).max(1),
         }
     }
 
@@ -71,7 +87,7 @@ impl<'a> Plan<'a> {
                 };
                 index.checked_sub(1).map_or(0, end)..end(index)
             }
-            Self::Private => equal(PRIVATE_BLOCK),
+            Self::Private(block) => equal(*block),
         }
     }
 }
@@ -95,7 +111,7 @@ mod tests {
         let size = 300_007;
         for plan in [
             Plan::Whole,
-            Plan::Private,
+            Plan::Private(PRIVATE_BLOCK_MIN),
             chunks(1000, &[]),
             chunks(size, &[]),
             chunks(200_000, &[1, 100_000, 300_000, size]),
@@ -111,6 +127,20 @@ mod tests {
                 index += 1;
             }
             assert_eq!(next, size);
+        }
+    }
+
+    #[test]
+    fn tables_stay_small() {
+        for (size, block) in [
+            (0, 128 << 10),
+            (16 << 30, 128 << 10),
+            (64 << 30, 512 << 10),
+            (1 << 40, 8 << 20),
+            (1 << 50, 16 << 20),
+            (u64::MAX, 16 << 20),
+        ] {
+            assert_eq!(private_block(size), block, "{size}");
         }
     }
 }

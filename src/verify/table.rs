@@ -4,15 +4,17 @@
 //! A tag is a BLAKE3 hash under a key that nobody else knows and that is new
 //! for each verifier, so nobody can make a block that fits a tag.
 
+use std::thread;
+
 use crate::digest::{Digest, Hasher};
 use crate::source::SourceFile;
 
-use super::block::PRIVATE_BLOCK;
+use super::block::private_block;
 use super::declared::Declared;
 use super::error::Reason;
 
-/// How much is read at once, in bytes: whole blocks.
-const STRIDE: usize = 8 * PRIVATE_BLOCK as usize;
+/// How much is read at once, in bytes, unless one block is more.
+const STRIDE: usize = 1 << 20;
 
 /// The key of all tags of one verifier.
 pub(super) type Key = [u8; 32];
@@ -34,9 +36,11 @@ impl Table {
             .map(|digest| Hasher::new(digest.algorithm()))
             .collect();
         let mut tags = Vec::new();
+        let block = private_block(declared.size) as usize;
+        let room = STRIDE.next_multiple_of(block);
         let mut offset = 0;
-        let mut stride = read_stride(file, vec![0; STRIDE], offset)?;
-        let mut spare = vec![0; STRIDE];
+        let mut stride = read_stride(file, vec![0; room], offset)?;
+        let mut spare = Vec::new();
         while !stride.is_empty() {
             offset = offset.saturating_add(stride.len() as u64);
             if offset > declared.size {
@@ -45,22 +49,22 @@ impl Table {
                 });
             }
             // Tags are of whole blocks, so nothing may come behind a part of one.
-            if stride.len() < STRIDE && offset < declared.size {
+            if stride.len() < room && offset < declared.size {
                 break;
             }
             // The digest of the whole can only go byte after byte; everything
             // else goes beside it.
-            spare.resize(STRIDE, 0);
-            let ((), (more, next)) = rayon::join(
-                || hashers.iter_mut().for_each(|hasher| hasher.update(&stride)),
-                || {
-                    let blocks = stride.chunks(PRIVATE_BLOCK as usize);
-                    let tags: Vec<_> = blocks.map(|block| tag(key, block)).collect();
-                    (tags, read_stride(file, spare, offset))
-                },
-            );
-            tags.extend(more);
-            spare = std::mem::replace(&mut stride, next?);
+            spare.resize(room, 0);
+            let next = thread::scope(|scope| {
+                let hashing =
+                    scope.spawn(|| hashers.iter_mut().for_each(|hasher| hasher.update(&stride)));
+                tags.extend(stride.chunks(block).map(|block| tag(key, block)));
+                let next = read_stride(file, spare, offset);
+                // Only hashing could panic, and it does not.
+                let _ = hashing.join();
+                next
+            })?;
+            spare = std::mem::replace(&mut stride, next);
         }
         if offset < declared.size {
             return Err(Reason::Short {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::source::{ContentRef, Source, SourceFile};
+use crate::source::{ContentRef, Source, SourceError, SourceFile};
 use crate::sys;
 
 use super::block::Plan;
@@ -123,7 +123,7 @@ impl Verifier {
     /// Whether a read needs no work but on the blocks that it touches.
     #[must_use]
     pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {
-        !matches!(self.plan(declared), Ok(Plan::Private)) || self.tables.contains(&declared.id)
+        !matches!(self.plan(declared), Ok(Plan::Private(_))) || self.tables.contains(&declared.id)
     }
 
     /// Checks the whole of a file that is to be read in blocks and has no
@@ -133,7 +133,7 @@ impl Verifier {
     /// When the file is refused.
     pub fn prepare(&self, declared: &Declared<'_>) -> Result<(), VerifyError> {
         match self.plan(declared) {
-            Ok(Plan::Private) => self.table(declared).map(drop),
+            Ok(Plan::Private(_)) => self.table(declared).map(drop),
             _ => Ok(()),
         }
     }
@@ -184,7 +184,8 @@ impl Verifier {
             }
             let block = self.load(declared, plan, index)?;
             if keep {
-                self.blocks.put(id, block.clone(), block.len());
+                let bytes = block.len().saturating_add(BLOCK_OVERHEAD);
+                self.blocks.put(id, block.clone(), bytes);
             }
             Ok(block)
         })
@@ -223,7 +224,7 @@ impl Verifier {
                 Reason::compare(wanted, wanted.algorithm().hash(&block))?;
                 Ok(Bytes::from(block))
             }),
-            Plan::Private => {
+            Plan::Private(_) => {
                 let table = self.table(declared)?;
                 self.with_file(declared, |file| {
                     let block = read_exact(declared, file, range.start, length)?;
@@ -256,6 +257,23 @@ impl Verifier {
         })
     }
 
+    /// Opens the file of the source. That we have no descriptor left is nothing
+    /// that a reader should hear of while we keep files open: they go first.
+    fn open(&self, declared: &Declared<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
+        let digest = declared.whole.iter().next();
+        let content = ContentRef {
+            path: declared.path,
+            size: declared.size,
+            digest: digest.as_ref(),
+        };
+        loop {
+            match self.source.open(&content) {
+                Err(SourceError::Exhausted) if self.files.lock().pop_lru().is_some() => {}
+                opened => return opened,
+            }
+        }
+    }
+
     /// Does something with the file of the source. When it fails with a file
     /// that was open already, another may have taken its place: it is opened
     /// anew and tried once more.
@@ -271,21 +289,15 @@ impl Verifier {
             }
             self.files.lock().pop(&declared.id);
         }
-        let digest = declared.whole.iter().next();
-        let file: Arc<dyn SourceFile> = self
-            .source
-            .open(&ContentRef {
-                path: declared.path,
-                size: declared.size,
-                digest: digest.as_ref(),
-            })
-            .map_err(Reason::Source)?
-            .into();
+        let file: Arc<dyn SourceFile> = self.open(declared).map_err(Reason::Source)?.into();
         let value = work(&*file)?;
         self.files.lock().put(declared.id, file);
         Ok(value)
     }
 }
+
+/// How much memory a cached block takes besides its bytes.
+const BLOCK_OVERHEAD: usize = 256;
 
 /// Up to `length` bytes, in a buffer that nobody else can reach.
 fn read_block(file: &dyn SourceFile, offset: u64, length: u64) -> Result<Vec<u8>, Reason> {
