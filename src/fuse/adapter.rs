@@ -189,7 +189,11 @@ impl fuser::Filesystem for Adapter {
             Ok(content) => reply.data(&content),
             Err(errno) => reply.error(convert::errno(errno)),
         };
-        self.readers.read(convert::ino(ino), offset, size, reply);
+        // A reply that is dropped by a panic says EIO.
+        let _ = guard(|| {
+            self.readers.read(convert::ino(ino), offset, size, reply);
+            Ok(())
+        });
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

@@ -4,6 +4,7 @@
 
 mod adapter;
 mod convert;
+mod handoff;
 mod known;
 mod mount;
 mod pool;

@@ -34,6 +34,20 @@ struct Job {
     reply: Box<dyn FnOnce(Result<Bytes, Errno>) + Send>,
 }
 
+impl Job {
+    fn new(
+        offset: u64,
+        size: u32,
+        reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
+    ) -> Self {
+        Self {
+            offset,
+            size,
+            reply: Box::new(reply),
+        }
+    }
+}
+
 /// The threads, and the reads that are set aside.
 pub(super) struct Readers {
     filesystem: Arc<Filesystem>,
@@ -96,7 +110,7 @@ impl Readers {
         self.known.remove(ino);
     }
 
-    /// Reads, on another thread, and replies there.
+    /// Reads, and replies, here or on another thread.
     pub(super) fn read(
         &self,
         ino: Ino,
@@ -104,20 +118,27 @@ impl Readers {
         size: u32,
         reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
     ) {
-        let job = Job {
-            offset,
-            size,
-            reply: Box::new(reply),
+        let job = match self.pusher.get() {
+            None => Job::new(offset, size, reply),
+            Some(pusher) => {
+                if let Some(content) = pusher.handoff().begin_read(ino) {
+                    reply(Ok(part(&content, offset, size)));
+                    return;
+                }
+                if offset == 0 {
+                    let mut files = self.filesystem.expect_after(ino);
+                    files.retain(|ino| self.known.has(*ino));
+                    pusher.push(files);
+                }
+                let handoff = Arc::clone(pusher.handoff());
+                Job::new(offset, size, move |read| {
+                    reply(read);
+                    handoff.end_read(ino);
+                })
+            }
         };
         if self.filesystem.is_prepared(ino) {
             self.read_prepared(ino, job);
-            if offset == 0
-                && let Some(pusher) = self.pusher.get()
-            {
-                let mut files = self.filesystem.expect_after(ino);
-                files.retain(|ino| self.known.has(*ino));
-                pusher.push(files);
-            }
             return;
         }
         let mut preparing = self.preparing.lock();
@@ -141,6 +162,14 @@ impl Readers {
             }
         });
     }
+}
+
+/// What a read of a whole file's content gives.
+fn part(content: &Bytes, offset: u64, size: u32) -> Bytes {
+    let length = content.len();
+    let begin = usize::try_from(offset).unwrap_or(length).min(length);
+    let end = begin.saturating_add(size as usize).min(length);
+    content.slice(begin..end)
 }
 
 fn spawn_read(pool: &Pool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {

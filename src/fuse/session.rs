@@ -9,9 +9,6 @@ use crate::fs::Filesystem;
 use super::adapter::{Adapter, Requests};
 use super::pusher::Pusher;
 
-/// How many threads take requests. What is slow is done by others.
-const REQUEST_THREADS: usize = 3;
-
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
 pub struct Session {
@@ -20,6 +17,10 @@ pub struct Session {
 }
 
 impl Session {
+    /// How many threads take requests. They also do small reads, all but one of
+    /// them; what is slow is done by others.
+    pub const REQUEST_THREADS: usize = 3;
+
     /// Answers the first message of the kernel.
     ///
     /// The descriptor is `/dev/fuse`, or a socket of type `SOCK_SEQPACKET` at
@@ -33,10 +34,10 @@ impl Session {
         let adapter = Adapter::new(
             Arc::clone(&filesystem),
             Arc::clone(&pusher),
-            REQUEST_THREADS,
+            Self::REQUEST_THREADS,
         )?;
         let mut config = fuser::Config::default();
-        config.n_threads = Some(REQUEST_THREADS);
+        config.n_threads = Some(Self::REQUEST_THREADS);
         // The kernel itself decides who may come in (allow_other). fuser would
         // judge by the user of a request, which an idmapped mount hides.
         let acl = fuser::SessionACL::All;

@@ -190,8 +190,8 @@ impl Kernel {
 
     /// Ends the session as the kernel does, and gives what serving came to.
     pub fn destroy(mut self) -> std::io::Result<()> {
-        // Each of the two threads that take requests wants its own.
-        for _ in 0..2 {
+        // Each of the threads that take requests wants its own.
+        for _ in 0..Session::REQUEST_THREADS {
             self.send(DESTROY, 0, Body::new());
         }
         self.server.take().unwrap().join().unwrap()

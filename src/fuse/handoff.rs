@@ -1,0 +1,86 @@
+//! Keeps apart what the kernel asks for and what we store unasked.
+//!
+//! Storing waits in the kernel for a page that is being read at the same time,
+//! and cannot be interrupted there. So a file that is being asked for is not
+//! stored, and who asks for the one that is being stored just now is answered
+//! with the same content at once, whatever the source does.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::inode::Ino;
+
+/// The reads that are under way, and the file that is being stored.
+#[derive(Debug, Default)]
+pub(super) struct Handoff(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    reads: HashMap<Ino, usize>,
+    storing: Option<(Ino, Bytes)>,
+}
+
+impl Handoff {
+    /// A read begins. If all of the file is being stored just now, here it is,
+    /// and the read need not begin.
+    pub(super) fn begin_read(&self, ino: Ino) -> Option<Bytes> {
+        let mut state = self.0.lock();
+        if let Some((storing, content)) = &state.storing
+            && *storing == ino
+        {
+            return Some(content.clone());
+        }
+        *state.reads.entry(ino).or_default() += 1;
+        None
+    }
+
+    /// A read has been answered.
+    pub(super) fn end_read(&self, ino: Ino) {
+        let mut state = self.0.lock();
+        if let Some(count) = state.reads.get_mut(&ino) {
+            *count -= 1;
+            if *count == 0 {
+                state.reads.remove(&ino);
+            }
+        }
+    }
+
+    /// Stores a whole file, unless somebody is asking for it.
+    pub(super) fn store(&self, ino: Ino, content: &Bytes, store: impl FnOnce()) {
+        {
+            let mut state = self.0.lock();
+            if state.reads.contains_key(&ino) {
+                return;
+            }
+            state.storing = Some((ino, content.clone()));
+        }
+        store();
+        self.0.lock().storing = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_or_stored() {
+        let handoff = Handoff::default();
+        let content = Bytes::from_static(b"content");
+        assert_eq!(handoff.begin_read(Ino(2)), None);
+        assert_eq!(handoff.begin_read(Ino(2)), None);
+        handoff.end_read(Ino(2));
+        handoff.store(Ino(2), &content, || panic!("stored while it is read"));
+        handoff.end_read(Ino(2));
+        let mut stored = false;
+        handoff.store(Ino(2), &content, || {
+            stored = true;
+            assert_eq!(handoff.begin_read(Ino(2)), Some(content.clone()));
+            assert_eq!(handoff.begin_read(Ino(3)), None);
+        });
+        assert!(stored);
+        assert_eq!(handoff.begin_read(Ino(2)), None);
+    }
+}
