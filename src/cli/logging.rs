@@ -2,18 +2,42 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use env_logger::Target;
 use log::LevelFilter;
-use parking_lot::Mutex;
 
 use crate::escape::{Escaped, OneLine};
 
-/// Where the log goes, if not to standard error.
-static LOG_FILE: Mutex<Option<File>> = Mutex::new(None);
+/// Longest line, in bytes. A name can have sixteen thousand when it is escaped.
+const LINE_MAX: usize = 8192;
+/// How many lines may wait to be written.
+const LINES_MAX: usize = 1024;
+/// How long the end of the program waits for the last lines.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Appends the log to a file from now on.
+/// To the thread that writes the log. Nobody else writes: whoever logs must not
+/// wait for whoever reads.
+static WRITER: OnceLock<SyncSender<Order>> = OnceLock::new();
+
+/// How many lines were lost because too many waited.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+enum Order {
+    Write(Vec<u8>),
+    /// To this file from now on.
+    Redirect(File),
+    /// Tell when all that came before is written.
+    Flush(SyncSender<()>),
+}
+
+/// Appends the log to a file from now on. Only its owner and group can read it,
+/// for it has names from directories that may be closed to others.
 ///
 /// # Errors
 /// As open(2).
@@ -21,6 +45,7 @@ pub(super) fn redirect(path: &Path) -> io::Result<()> {
     let file = File::options()
         .create(true)
         .append(true)
+        .mode(0o640)
         .open(path)
         .map_err(|error| {
             let path = Escaped(path.as_os_str().as_encoded_bytes());
@@ -29,18 +54,69 @@ pub(super) fn redirect(path: &Path) -> io::Result<()> {
                 format!("cannot open the log {path:?}: {error}"),
             )
         })?;
-    *LOG_FILE.lock() = Some(file);
+    if let Some(writer) = WRITER.get() {
+        // Only a writer that has ended takes nothing.
+        let _ = writer.send(Order::Redirect(file));
+    }
     Ok(())
 }
 
+/// Waits until what was logged is written, but not for ever.
+pub(super) fn finish() {
+    let (tell, told) = sync_channel(1);
+    if let Some(writer) = WRITER.get()
+        && writer.try_send(Order::Flush(tell)).is_ok()
+    {
+        let _ = told.recv_timeout(PATIENCE);
+    }
+}
+
+fn start_writer() -> io::Result<()> {
+    let (writer, orders) = sync_channel(LINES_MAX);
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_log(&orders))?;
+    let _ = WRITER.set(writer);
+    Ok(())
+}
+
+fn write_log(orders: &Receiver<Order>) {
+    let mut file = None;
+    for order in orders {
+        match order {
+            Order::Write(line) => {
+                // There is nowhere to say that this failed.
+                let _ = match &mut file {
+                    Some(file) => File::write_all(file, &line),
+                    None => io::stderr().write_all(&line),
+                };
+            }
+            Order::Redirect(to) => file = Some(to),
+            Order::Flush(tell) => drop(tell.send(())),
+        }
+    }
+}
+
+/// Gives lines to the writer.
 struct Sink;
 
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &mut *LOG_FILE.lock() {
-            Some(file) => file.write(line),
-            None => io::stderr().write(line),
+        let mut shown = line.get(..LINE_MAX).unwrap_or(line).to_vec();
+        if shown.len() < line.len() {
+            shown.extend_from_slice(b"...\n");
         }
+        let lost = LOST.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            shown.extend_from_slice(format!("event=log_lost lines={lost}\n").as_bytes());
+        }
+        let taken = WRITER
+            .get()
+            .is_some_and(|writer| writer.try_send(Order::Write(shown)).is_ok());
+        if !taken {
+            LOST.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,6 +133,9 @@ pub(super) fn init(verbose: u8, quiet: bool) {
         (_, 2) => LevelFilter::Debug,
         _ => LevelFilter::Trace,
     };
+    if start_writer().is_err() {
+        return;
+    }
     let started = env_logger::Builder::new()
         .filter_level(level)
         .parse_default_env()

@@ -112,7 +112,9 @@ pub fn main() -> ExitCode {
     };
     let verbosity = arguments.verbose + arguments.command.verbosity();
     logging::init(verbosity, arguments.quiet);
-    match arguments.command.run(arguments.quiet) {
+    let result = arguments.command.run(arguments.quiet);
+    logging::finish();
+    match result {
         Ok(outcome) => outcome.into(),
         Err(error) if output::reader_is_gone(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -96,7 +96,9 @@ pub fn main() -> ExitCode {
     };
     logging::init(arguments.verbose + 1, false);
     if is_server {
-        return match serve_in_background(&request) {
+        let served = serve_in_background(&request);
+        logging::finish();
+        return match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(error.as_ref(), status::FAILURE),
         };
@@ -195,6 +197,7 @@ fn wait_for_word(output: ChildStdout) -> Result<String, mpsc::RecvTimeoutError> 
 fn serve_in_background(request: &Request) -> Result<(), Failure> {
     sys::process::leave_session()?;
     serve::run(request, || {
+        logging::finish();
         let mut output = io::stdout();
         writeln!(output, "{READY}")?;
         output.flush()?;

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The id of what is not mapped, as the kernel has it
-/// (`/proc/sys/kernel/overflowuid`).
-const OVERFLOW: u32 = 65534;
+/// No id. The kernel shows it as the overflow id (65534) and grants nothing by
+/// it, while somebody may really be 65534.
+const NOBODY: u32 = u32::MAX;
 
 /// A mapping of ids: one for all, or range by range, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum IdMap {
     Identity,
     /// This one, whatever the manifest has.
     Squash(u32),
-    /// Range by range; what lies in none becomes the overflow id.
+    /// Range by range; what lies in none belongs to nobody.
     Ranges(Vec<IdRange>),
 }
 
@@ -49,7 +49,7 @@ impl IdMap {
                     let distance = id.checked_sub(range.container)?;
                     (distance < range.count).then(|| range.host.saturating_add(distance))
                 })
-                .unwrap_or(OVERFLOW),
+                .unwrap_or(NOBODY),
         }
     }
 
@@ -106,6 +106,10 @@ pub(super) fn map_acl(acl: &[u8], users: &IdMap, groups: &IdMap) -> Vec<u8> {
                     GROUP => groups.map(id),
                     _ => id,
                 };
+                // The kernel takes no ACL with an entry for nobody.
+                if id == NOBODY && matches!([t0, t1], USER | GROUP) {
+                    continue;
+                }
                 mapped.extend_from_slice(&[t0, t1, p0, p1]);
                 mapped.extend_from_slice(&id.to_le_bytes());
             }
@@ -128,9 +132,9 @@ mod tests {
         for (id, shown) in [
             (0, 100_000),
             (999, 100_999),
-            (1000, OVERFLOW),
+            (1000, NOBODY),
             (5000, 200_000),
-            (5001, OVERFLOW),
+            (5001, NOBODY),
         ] {
             assert_eq!(map.map(id), shown);
         }
@@ -158,6 +162,7 @@ mod tests {
         let mut users = IdMap::default();
         users.add("0:1000:10").unwrap();
         assert_eq!(map_acl(&acl(5), &users, &IdMap::Identity), acl(1005));
+        assert_eq!(map_acl(&acl(50), &users, &IdMap::Identity), acl(50)[..12]);
         assert_eq!(map_acl(b"\x01\0\0\0??", &users, &users), b"\x01\0\0\0??");
     }
 }

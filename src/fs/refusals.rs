@@ -1,9 +1,11 @@
 //! Evidence of what was refused: a count, and a log that cannot be flooded.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::path::ManifestPath;
 use crate::verify::VerifyError;
 
 /// How many lines may come at once.
@@ -11,12 +13,18 @@ const BURST: u32 = 20;
 /// One more line may come after each such time.
 const REFILL: Duration = Duration::from_secs(1);
 
-/// Counts refusals, and logs the first ones and then one a second.
+/// So many files have a line of their own however many lines there were, so that
+/// one bad file cannot hide another.
+const PATHS_MAX: usize = 500;
+
+/// Counts refusals, and logs the first of each file and then one a second.
 #[derive(Debug)]
 pub(super) struct Refusals(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    /// Paths that had a line, up to [`PATHS_MAX`].
+    seen: HashSet<ManifestPath>,
     count: u64,
     lines: u32,
     refilled: Instant,
@@ -26,6 +34,7 @@ struct State {
 impl Default for Refusals {
     fn default() -> Self {
         Self(Mutex::new(State {
+            seen: HashSet::new(),
             count: 0,
             lines: BURST,
             refilled: Instant::now(),
@@ -37,7 +46,11 @@ impl Default for Refusals {
 impl Refusals {
     /// Takes notice of a refusal.
     pub(super) fn note(&self, error: &VerifyError) {
-        let suppressed = self.0.lock().take(Instant::now());
+        let mut state = self.0.lock();
+        let path = &error.refused().path;
+        let is_first = state.seen.len() < PATHS_MAX && state.seen.insert(path.clone());
+        let suppressed = state.take(Instant::now(), is_first);
+        drop(state);
         match suppressed {
             Some(0) => log::error!("{error}"),
             Some(suppressed) => log::error!("{error} suppressed={suppressed}"),
@@ -53,7 +66,7 @@ impl Refusals {
 
 impl State {
     /// Whether there may be a line now, and how many had none before it.
-    fn take(&mut self, now: Instant) -> Option<u64> {
+    fn take(&mut self, now: Instant, is_first: bool) -> Option<u64> {
         self.count = self.count.saturating_add(1);
         while self.lines < BURST && now.duration_since(self.refilled) >= REFILL {
             self.refilled += REFILL;
@@ -62,8 +75,8 @@ impl State {
         if self.lines == BURST {
             self.refilled = now;
         }
-        if let Some(lines) = self.lines.checked_sub(1) {
-            self.lines = lines;
+        if is_first || self.lines > 0 {
+            self.lines = self.lines.saturating_sub(1);
             return Some(std::mem::take(&mut self.suppressed));
         }
         self.suppressed = self.suppressed.saturating_add(1);
@@ -84,7 +97,9 @@ mod tests {
         let mut told = 0;
         // A hundred seconds of ten thousand refusals a second.
         for number in 0..1_000_000_u32 {
-            if let Some(suppressed) = state.take(start + Duration::from_micros(100) * number) {
+            if let Some(suppressed) =
+                state.take(start + Duration::from_micros(100) * number, number == 0)
+            {
                 lines += 1;
                 told += 1 + suppressed;
             }

@@ -24,7 +24,7 @@ pub(super) trait Inodes {
     fn file_type(&self, inode: u32) -> FileType;
 
     /// Adds a directory that the manifest leads through but does not list.
-    fn add_implied(&mut self) -> u32;
+    fn add_implied(&mut self) -> Result<u32, Rule>;
 }
 
 /// All paths of a manifest.
@@ -118,7 +118,9 @@ impl Paths {
             let known = above.last().map_or(0, |&(end, _)| end);
             let parent_end = path.iter().rposition(|byte| *byte == 0).unwrap_or(0);
             for end in separators(path, known).take_while(|end| *end <= parent_end) {
-                let inode = inodes.add_implied();
+                let inode = inodes
+                    .add_implied()
+                    .map_err(|rule| ManifestError::Tree(show(path), rule))?;
                 let parent = above.last().map_or(ROOT, |&(_, inode)| inode);
                 let begin = above.last().map_or(0, |&(end, _)| end) + 1;
                 children.push(child(entry, begin, end, inode, parent)?);

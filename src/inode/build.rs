@@ -2,7 +2,8 @@
 
 use crate::digest::{Algorithm, Digest};
 use crate::manifest::{
-    Content, Kind, Limits, ManifestError, Metadata, Resource, Resources, Rule, Xattr, read_header,
+    Content, DeviceNumber, Kind, Limits, ManifestError, Metadata, Resource, Resources, Rule, Xattr,
+    read_header,
 };
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
@@ -28,6 +29,9 @@ impl InodeTable {
     ) -> Result<Self, ManifestError> {
         let header = read_header(manifest, limits)?;
         let mut builder = Builder::new(header.root, owner);
+        // Each costs a hundred bytes of memory, and a hostile path can lead
+        // through one every two bytes.
+        builder.implied_max = manifest.len() as u64 / 24 + 10_000;
         for resource in Resources::new(manifest, limits) {
             builder.add(resource?)?;
         }
@@ -45,6 +49,7 @@ struct Builder {
     contents: Vec<RichContent>,
     xattrs: Interned<XattrSet>,
     root_is_declared: bool,
+    implied_max: u64,
     statistics: Statistics,
 }
 
@@ -60,6 +65,7 @@ impl Builder {
             contents: Vec::new(),
             xattrs: Interned::default(),
             root_is_declared: root.is_some(),
+            implied_max: 0,
             statistics: Statistics::default(),
         };
         // Number 0 is "none at all".
@@ -77,9 +83,21 @@ impl Builder {
         if resource.path().is_root() {
             return self.add_root(resource);
         }
-        let (detail, content) = self.add_kind(resource.kind)?;
-        let inode = self.add_inode(resource.metadata, detail, content);
-        for path in &resource.paths {
+        let Resource {
+            paths,
+            metadata,
+            kind,
+            ..
+        } = native(resource);
+        let is_symlink = matches!(kind, Kind::Symlink(_));
+        let (detail, content) = self.add_kind(kind)?;
+        let mut inode = self.add_inode(metadata.clone(), detail, content);
+        for (number, path) in paths.iter().enumerate() {
+            // Two names of a symlink are two: an absolute one that is shown
+            // relative leads elsewhere from each.
+            if number > 0 && is_symlink {
+                inode = self.add_inode(metadata.clone(), detail, content);
+            }
             self.paths.add(path, inode)?;
         }
         if u32::try_from(self.inodes.len().max(self.paths.count())).is_err() {
@@ -192,11 +210,30 @@ impl Inodes for Builder {
         file_type.copied().unwrap_or(FileType::Directory)
     }
 
-    fn add_implied(&mut self) -> u32 {
+    fn add_implied(&mut self) -> Result<u32, Rule> {
         self.statistics.implied_directories += 1;
+        if self.statistics.implied_directories > self.implied_max {
+            return Err(Rule::Implied(self.implied_max));
+        }
+        if u32::try_from(self.inodes.len()).is_err() {
+            return Err(Rule::Capacity);
+        }
         let metadata = Metadata::new(FileMode::DEFAULT_DIRECTORY);
-        self.add_inode(metadata, 0, ContentRow::NONE)
+        Ok(self.add_inode(metadata, 0, ContentRow::NONE))
     }
+}
+
+/// A whiteout that is declared in the portable form only has its native one: a
+/// character device 0:0, which is what overlayfs looks for.
+fn native(mut resource: Resource) -> Resource {
+    if resource.metadata.whiteout
+        && let (Some(mode), Some(number)) =
+            (FileMode::from_stat(0o020_000), DeviceNumber::new(0, 0))
+    {
+        resource.metadata.mode = mode;
+        resource.kind = Kind::CharDevice(number);
+    }
+    resource
 }
 
 /// The raw digest of a file that has one SHA-256 digest and nothing else.

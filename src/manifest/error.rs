@@ -104,6 +104,9 @@ pub enum Rule {
         /// What the parent is.
         file_type: FileType,
     },
+    /// Too many directories that nobody lists.
+    #[error("with it, paths lead through more than {0} directories that no resource lists")]
+    Implied(u64),
     /// Names and paths together are more than this program can count.
     #[error("there are too many names, or they are too long together")]
     Capacity,

@@ -135,7 +135,7 @@ impl Kind {
 pub struct Content {
     /// Size in bytes; fits `i64`.
     pub size: u64,
-    /// Digests of the whole by algorithms that we know, sorted. Where there is
+    /// Digests of the whole by algorithms that we know. Where there is
     /// none, nothing can vouch for the content.
     pub digests: Vec<Digest>,
     /// Digests by algorithms that we do not know, as they were written.

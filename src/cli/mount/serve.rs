@@ -163,6 +163,7 @@ fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<(
         for signal in signals.forever() {
             if asked.swap(true, Ordering::Relaxed) {
                 log::warn!("event=killed signal {signal} came again; ending at once");
+                logging::finish();
                 std::process::exit(1);
             }
             match unmounter.unmount() {
