@@ -338,3 +338,46 @@ fn depth_costs_nothing() {
     let leaf = resolve(&table, &format!("{deep}/7")).unwrap();
     assert_eq!(leaf.path(), path(&format!("{deep}/7")));
 }
+
+/// Each level of an unlisted path costs memory, and two bytes of a manifest.
+#[test]
+fn unlisted_directories_cannot_fill_the_memory() {
+    let deep = "/a".repeat(1000);
+    let resources = (0..100)
+        .map(|number| file(&[&format!("/{number}{deep}/f")]))
+        .collect();
+    let error = table(resources).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("directories that no resource lists"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_names_of_a_symlink_are_two_symlinks() {
+    let link = Kind::Symlink((*b"/x").into());
+    let table = table(vec![resource(&["/a/l", "/b/c/l"], 0o120_777, link)]).unwrap();
+    let (one, two) = (
+        resolve(&table, "/a/l").unwrap(),
+        resolve(&table, "/b/c/l").unwrap(),
+    );
+    assert_ne!(one.ino(), two.ino());
+    assert_eq!((one.path(), two.path()), (path("/a/l"), path("/b/c/l")));
+    assert_eq!((one.links(), two.links()), (1, 1));
+    assert_eq!(one.kind(), InodeKind::Symlink(b"/x"));
+}
+
+#[test]
+fn a_whiteout_is_one_for_overlayfs() {
+    let mut whiteout = file(&["/w"]);
+    whiteout.metadata.whiteout = true;
+    let table = table(vec![whiteout]).unwrap();
+    let inode = resolve(&table, "/w").unwrap();
+    assert_eq!(inode.mode().to_stat(), 0o020_000);
+    assert_eq!(
+        inode.kind(),
+        InodeKind::Device(DeviceNumber::new(0, 0).unwrap())
+    );
+}
