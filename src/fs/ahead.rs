@@ -110,9 +110,10 @@ impl Stream {
             next += 1;
         }
         self.held_back = next;
-        let half = files.len() / 2;
-        if half > 0 {
-            self.held_back = files.remove(half).0;
+        // Early on, so that the next window is there before this one is read.
+        let early = files.len() / 4;
+        if early > 0 {
+            self.held_back = files.remove(early).0;
         }
         self.expected = ino.0..next.saturating_add(GAP);
         files
