@@ -2,7 +2,7 @@
 //! it returns was hashed, in the very buffer that it returns, and matched.
 //!
 //! What is checked at once is a *block*, and how a file is cut into blocks
-//! follows from what its manifest declares ([`Plan`]):
+//! follows from what its manifest declares (`Plan`, in `block.rs`):
 //!
 //! | declared | block | checked against |
 //! |---|---|---|

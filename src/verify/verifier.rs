@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -113,6 +114,9 @@ impl Verifier {
         if first == last {
             return self.part(declared, &plan, first, offset, end);
         }
+        if matches!(plan, Plan::Private(_)) {
+            return self.run(declared, &plan, first..=last, offset..end);
+        }
         let mut bytes = BytesMut::with_capacity((end - offset) as usize);
         for index in first..=last {
             bytes.extend_from_slice(&self.part(declared, &plan, index, offset, end)?);
@@ -141,6 +145,33 @@ impl Verifier {
     fn plan<'a>(&self, declared: &Declared<'a>) -> Result<Plan<'a>, Reason> {
         let options = &self.options;
         Plan::of(declared, options.small_file_max, options.block_max)
+    }
+
+    /// Several blocks of a file with a private table, read and checked in one
+    /// buffer. They are not kept: who reads so many goes on behind them.
+    fn run(
+        &self,
+        declared: &Declared<'_>,
+        plan: &Plan<'_>,
+        blocks: RangeInclusive<u64>,
+        wanted: Range<u64>,
+    ) -> Result<Bytes, VerifyError> {
+        let begin = plan.range(*blocks.start(), declared.size).start;
+        let length = plan.range(*blocks.end(), declared.size).end - begin;
+        let place = |at: u64| (at - begin) as usize;
+        let table = self.table(declared)?;
+        self.with_file(declared, |file| {
+            let run = read_exact(declared, file, begin, length)?;
+            for index in blocks.clone() {
+                let range = plan.range(index, declared.size);
+                let block = run.get(place(range.start)..place(range.end));
+                if !block.is_some_and(|block| table.matches(&self.key, index, block)) {
+                    return Err(Reason::Changed);
+                }
+            }
+            Ok(Bytes::from(run).slice(place(wanted.start)..place(wanted.end)))
+        })
+        .map_err(|reason| VerifyError::new(declared.path, begin, length, reason))
     }
 
     /// Those bytes of a block that lie from `offset` to `end`.
