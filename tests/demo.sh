@@ -88,5 +88,5 @@ echo "\$ kill $server"
 kill -TERM $server
 wait $server
 server=
-tail -n 1 log
+grep 'INFO  unmounted' log
 show ls -A mnt

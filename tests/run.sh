@@ -6,5 +6,6 @@ if cargo nextest --version >/dev/null 2>&1; then
 	cargo nextest run --locked --no-fail-fast
 	cargo test --locked --doc --quiet
 else
-	cargo test --locked --no-fail-fast
+	# One at a time: some look at the memory of the whole process.
+	RUST_TEST_THREADS=1 cargo test --locked --no-fail-fast
 fi
