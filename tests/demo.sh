@@ -74,14 +74,14 @@ continuity mount --fuse --digest "$digest" mnt a.pb tree 2>log &
 server=$!
 wait_until_mounted
 show sed -i s/continuity/cantinuity/ tree/Cargo.toml
-show grep ^name tree/Cargo.toml
+show grep -m1 ^name tree/Cargo.toml
 fails cat mnt/Cargo.toml
 show tail -n 1 log
 fails continuity verify tree a.pb
 
 say 'The file is repaired, and serves again at once'
 show sed -i s/cantinuity/continuity/ tree/Cargo.toml
-show grep ^name mnt/Cargo.toml
+show grep -m1 ^name mnt/Cargo.toml
 
 say 'Unmount'
 echo "\$ kill $server"
