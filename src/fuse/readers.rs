@@ -89,15 +89,19 @@ impl Readers {
     /// another one can take longer than the read; but never on all of these
     /// threads, so that one is left for metadata however long a read takes.
     fn read_prepared(&self, ino: Ino, job: Job) {
-        if job.size > SMALL_READ || self.busy.fetch_add(1, Ordering::Relaxed) >= self.most_busy {
-            if job.size <= SMALL_READ {
-                self.busy.fetch_sub(1, Ordering::Relaxed);
-            }
+        if job.size > SMALL_READ || !self.may_read_here() {
             spawn_read(&self.quick, &self.filesystem, ino, job);
             return;
         }
         read_now(&self.filesystem, ino, job);
         self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts this thread among those that read, if there may be one more.
+    fn may_read_here(&self) -> bool {
+        let more = |busy| (busy < self.most_busy).then_some(busy + 1);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.busy.fetch_update(set, get, more).is_ok()
     }
 
     /// The kernel is told of an inode.
