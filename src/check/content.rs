@@ -22,7 +22,7 @@ pub(super) fn compare(
             wanted: wanted.size,
         }]);
     }
-    if wanted.digests.is_empty() {
+    if wanted.digests.is_empty() && wanted.chunks.is_none() {
         return Ok(vec![Difference::NoDigest(path.clone())]);
     }
     let mut algorithms: Vec<Algorithm> = wanted.digests.iter().map(|d| d.algorithm()).collect();
@@ -193,5 +193,16 @@ mod tests {
             };
             assert_eq!(differences(&content), [shown]);
         }
+    }
+
+    #[test]
+    fn chunks_alone_can_vouch() {
+        let chunks = |parts: &[&[u8]]| Content {
+            size: 5,
+            chunks: Some(table(Chunks::Fixed(3), parts)),
+            ..Content::default()
+        };
+        assert_eq!(differences(&chunks(&[b"123", b"45"])), [""; 0]);
+        assert_eq!(differences(&chunks(&[b"123", b"46"])).len(), 1);
     }
 }
