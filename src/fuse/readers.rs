@@ -1,6 +1,7 @@
-//! Threads that read content, so that nothing else waits for them.
+//! Where content is read, such that nothing else waits for it.
 //!
-//! Most reads are quick: a block is read, hashed and handed out. A large file
+//! Most reads are quick: a block is read, hashed and handed out, on the thread
+//! that took the request where it is small, on another one where not. A large file
 //! without a chunk table has to be read in full before the first of its bytes
 //! can be; that is done elsewhere, once for each file, and the reads that need
 //! it are set aside until then instead of keeping threads waiting.
