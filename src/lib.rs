@@ -14,10 +14,11 @@
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
-//! | 7 | [`fuse`], [`build`], [`check`], [`list`] |
+//! | 7 | [`fuse`], [`build`], [`cat`], [`check`], [`list`] |
 //! | 8 | [`cli`] |
 
 pub mod build;
+pub mod cat;
 pub mod check;
 pub mod cli;
 pub mod digest;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 10] = [
     &["verify"],
     &["inode"],
     &["fs"],
-    &["build", "check", "fuse", "list"],
+    &["build", "cat", "check", "fuse", "list"],
     &["cli"],
 ];
 

@@ -4,6 +4,7 @@
 //! variant of `Command`, and one arm of `Command::run`.
 
 mod build;
+mod cat;
 mod dump;
 mod logging;
 mod ls;
@@ -14,6 +15,7 @@ mod mount;
 pub mod mount_helper;
 pub mod output;
 pub mod report;
+pub mod source;
 mod stats;
 mod verify;
 
@@ -73,6 +75,7 @@ enum Command {
     Build(build::Arguments),
     Verify(verify::Arguments),
     Mount(mount::Arguments),
+    Cat(cat::Arguments),
     Ls(ls::Arguments),
     Stats(stats::Arguments),
     Dump(dump::Arguments),
@@ -86,6 +89,7 @@ impl Command {
             Self::Build(arguments) => build::run(arguments),
             Self::Verify(arguments) => verify::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),
+            Self::Cat(arguments) => cat::run(arguments),
             Self::Ls(arguments) => ls::run(arguments),
             Self::Stats(arguments) => stats::run(arguments),
             Self::Dump(arguments) => dump::run(arguments),

@@ -9,9 +9,11 @@ mod arrange;
 mod build;
 mod intern;
 mod record;
+mod resolve;
 mod table;
 mod view;
 
 pub use record::{Ino, RootOwner};
+pub use resolve::ResolveError;
 pub use table::{InodeTable, Statistics};
 pub use view::{Dirent, Inode, InodeKind};

@@ -3,6 +3,8 @@
 //!
 //! Retries, caches and limits are sources around sources.
 
+mod beneath;
+mod blobs;
 mod directory;
 mod memory;
 
@@ -15,6 +17,7 @@ use crate::digest::Digest;
 use crate::mode::FileType;
 use crate::path::ManifestPath;
 
+pub use blobs::BlobSource;
 pub use directory::DirectorySource;
 pub use memory::MemorySource;
 
@@ -25,8 +28,8 @@ pub struct ContentRef<'a> {
     pub path: &'a ManifestPath,
     /// Its size in bytes, as declared.
     pub size: u64,
-    /// One of its digests, as declared, for stores that go by content.
-    pub digest: Option<&'a Digest>,
+    /// Digests of the whole, as declared, for stores that go by content.
+    pub digests: &'a [Digest],
 }
 
 /// A place that may have content.

@@ -104,6 +104,23 @@ impl Reason {
     }
 }
 
+/// In words, for people; [`VerifyError`] itself shows as a line of a log.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digest(digests) => {
+                write!(f, "its digest is {}, not {}", digests.found, digests.wanted)
+            }
+            Self::Changed => f.write_str("it changed after it was checked"),
+            Self::Short { wanted, found } => write!(f, "it has {found} bytes, not {wanted}"),
+            Self::Long { wanted } => write!(f, "it has more than {wanted} bytes"),
+            Self::NoDigest => f.write_str("the manifest has no digest that can be checked"),
+            Self::Source(error) => write!(f, "{error}"),
+            Self::Io(error) => write!(f, "cannot be read from the source: {error}"),
+        }
+    }
+}
+
 impl std::error::Error for VerifyError {}
 
 /// One line in logfmt, names escaped.

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use crate::digest::Digest;
 use crate::source::{ContentRef, Source, SourceError, SourceFile};
 use crate::sys;
 
@@ -291,11 +292,11 @@ impl Verifier {
     /// Opens the file of the source. That we have no descriptor left is nothing
     /// that a reader should hear of while we keep files open: they go first.
     fn open(&self, declared: &Declared<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
-        let digest = declared.whole.iter().next();
+        let digests: Vec<Digest> = declared.whole.iter().collect();
         let content = ContentRef {
             path: declared.path,
             size: declared.size,
-            digest: digest.as_ref(),
+            digests: &digests,
         };
         loop {
             match self.source.open(&content) {

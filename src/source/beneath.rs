@@ -1,0 +1,83 @@
+//! Regular files below a directory, as content.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::sync::OnceLock;
+
+use crate::mode::{FileMode, FileType};
+use crate::sys::{self, RootDir, Stat};
+
+use super::{SourceError, SourceFile};
+
+/// A directory of which only regular files are read, through no link.
+#[derive(Debug)]
+pub(super) struct Beneath {
+    root: RootDir,
+    avoided: OnceLock<u64>,
+}
+
+impl Beneath {
+    pub(super) const fn new(root: RootDir) -> Self {
+        Self {
+            root,
+            avoided: OnceLock::new(),
+        }
+    }
+
+    /// Opens a regular file that should have `size` bytes.
+    pub(super) fn open(
+        &self,
+        relative: &OsStr,
+        size: u64,
+    ) -> Result<Box<dyn SourceFile>, SourceError> {
+        let file = self
+            .root
+            .open_file(relative)
+            .map_err(|error| classify(&error))?;
+        let stat = Stat::of(&file).map_err(SourceError::Io)?;
+        if self.avoided.get() == Some(&stat.device) {
+            return Err(SourceError::Escape);
+        }
+        match FileMode::from_stat(stat.st_mode).map(FileMode::file_type) {
+            Some(FileType::Regular) => {}
+            Some(other) => return Err(SourceError::NotRegular(other)),
+            None => return Err(SourceError::Missing),
+        }
+        // Only to say so at once: what decides is what is read.
+        if stat.size != size {
+            return Err(SourceError::Size {
+                wanted: size,
+                found: stat.size,
+            });
+        }
+        Ok(Box::new(RegularFile(file)))
+    }
+
+    /// See [`super::Source::avoid`].
+    pub(super) fn avoid(&self, device: u64) {
+        // Mounted once: a second time is nothing new.
+        let _ = self.avoided.set(device);
+    }
+}
+
+fn classify(error: &io::Error) -> SourceError {
+    match sys::Errno::from_io_error(error) {
+        Some(sys::Errno::NOENT | sys::Errno::NOTDIR) => SourceError::Missing,
+        Some(sys::Errno::LOOP | sys::Errno::XDEV) => SourceError::Escape,
+        // A socket cannot be opened, nor a device without a driver.
+        Some(sys::Errno::NXIO | sys::Errno::NODEV) => SourceError::NotRegular(FileType::Socket),
+        Some(sys::Errno::MFILE | sys::Errno::NFILE) => SourceError::Exhausted,
+        Some(sys::Errno::ACCESS | sys::Errno::PERM) => SourceError::Denied,
+        _ => SourceError::Io(io::Error::new(error.kind(), error.to_string())),
+    }
+}
+
+#[derive(Debug)]
+struct RegularFile(File);
+
+impl SourceFile for RegularFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        sys::file::read_full_at(&self.0, buffer, offset)
+    }
+}
