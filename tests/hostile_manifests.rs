@@ -473,12 +473,10 @@ const MIB: u64 = 1 << 20;
 #[test]
 fn eight_million_empty_resources_are_refused_at_once() {
     let bomb = [0x0a, 0].repeat(8 << 20);
+    // The header is looked for in all of it, and nothing else is.
     assert_takes_no_more(4 * MIB, || {
-        let start = Instant::now();
         let error = refusal(&bomb, &Limits::default());
         assert!(error.starts_with("resource 0 at byte 0"), "{error}");
-        // The header is looked for in all of it, and nothing else is.
-        assert!(start.elapsed() < Duration::from_secs(5));
     });
 }
 
