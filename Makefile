@@ -1,18 +1,20 @@
 # continuity: build, check and mount continuity manifests.
 #
-#   make            both programs, optimised
-#   make demo       see it work: build, mount, read, tamper, refuse, unmount
-#   make test       format, lints, all tests; mounts for real, so it needs root
-#   make bench      the figures of docs/performance.md (minutes)
-#   make man        manual pages in target/man
-#   make install    into $(DESTDIR)$(PREFIX)
-#   make deny       licences and sources of the dependencies (needs cargo-deny)
+#   make              both programs, optimised
+#   make demo         see it work: build, mount, read, tamper, refuse, unmount
+#   make test         format, lints, all tests; mounts for real, so it needs root
+#   make bench        the figures of docs/performance.md (half an hour)
+#   make bench-quick  a first look at them (a minute)
+#   make bench-write  the same as bench, and into docs/performance.md
+#   make man          manual pages in target/man
+#   make install      into $(DESTDIR)$(PREFIX)
+#   make deny         licences and sources of the dependencies (needs cargo-deny)
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint bench man install deny clean
+.PHONY: all demo test lint bench bench-quick bench-write man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -32,8 +34,16 @@ lint:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 bench:
-	@sh tests/needs.sh demo
-	$(CARGO) bench --locked
+	@sh tests/needs.sh bench
+	$(CARGO) bench --locked --bench mount -- $(BENCH_FLAGS)
+	$(CARGO) bench --locked --bench inode_table -- $(BENCH_FLAGS)
+
+bench-quick:
+	@sh tests/needs.sh bench
+	$(CARGO) bench --locked --bench mount -- --files 5000 --large-mib 256 --rounds 3 --peer-rounds 0
+
+bench-write:
+	@$(MAKE) bench BENCH_FLAGS='--write docs/performance.md'
 
 man: all
 	mkdir -p target/man

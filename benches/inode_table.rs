@@ -2,7 +2,7 @@
 //! much memory.
 //!
 //! `cargo bench --bench inode_table -- --huge` does ten million too, and
-//! `--files N` something else.
+//! `--files N` something else; `--write FILE` puts the table into a document.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{has, median, number, print_machine, timed};
+use common::arguments::{has, number};
+use common::report::Report;
+use common::{machine, median, memory, timed};
 use continuity::digest::Algorithm;
 use continuity::inode::{InodeTable, RootOwner};
 use continuity::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource, Timestamp};
@@ -29,19 +31,25 @@ use mounted::Mount;
 
 fn main() {
     let rounds = number("--rounds", 5);
-    print_machine();
-    println!("medians of {rounds} rounds\n");
-    println!(
-        "| files | manifest | table built | bytes/inode | start to mounted | peak of the server |"
-    );
-    println!("|---:|---:|---:|---:|---:|---:|");
-    measure(number("--files", 1_000_000), rounds);
+    let mut report = Report::new("inode_table");
+    report.line(machine::describe(common::scratch().path()));
+    report.line(format!("medians of {rounds} rounds\n"));
+    report.head(&[
+        "files",
+        "manifest",
+        "table built",
+        "bytes/inode",
+        "start to mounted",
+        "peak of the server",
+    ]);
+    measure(number("--files", 1_000_000), rounds, &mut report);
     if has("--huge") {
-        measure(10_000_000, rounds);
+        measure(10_000_000, rounds, &mut report);
     }
+    report.finish();
 }
 
-fn measure(files: u64, rounds: u64) {
+fn measure(files: u64, rounds: u64, report: &mut Report) {
     let manifest = manifest(files);
     let mut statistics = None;
     let mut built = Vec::new();
@@ -70,29 +78,21 @@ fn measure(files: u64, rounds: u64) {
         mounted.push(time);
         peaks.push(peak);
     }
-    peaks.sort_unstable();
-    println!(
-        "| {files} | {:.0} MB | {:.2} s | {:.0} | {:.2} s | {} MiB |",
-        size as f64 / 1e6,
-        median(built).as_secs_f64(),
-        statistics.memory as f64 / statistics.inodes as f64,
-        median(mounted).as_secs_f64(),
-        peaks[peaks.len() / 2] / 1024
-    );
+    report.row(&[
+        files.to_string(),
+        format!("{:.0} MB", size as f64 / 1e6),
+        format!("{:.2} s", median(built).as_secs_f64()),
+        format!("{:.0}", statistics.memory as f64 / statistics.inodes as f64),
+        format!("{:.2} s", median(mounted).as_secs_f64()),
+        format!("{} MiB", median(peaks) / 1024),
+    ]);
 }
 
 /// The time from the start of the program until the filesystem answers, and the
 /// most memory that it took meanwhile, in KiB.
 fn mount(manifest: &Path, backing: &Path, digest: &str) -> (Duration, u64) {
     let (time, mount) = timed(|| Mount::with(manifest, backing, &["--digest", digest]));
-    let status = fs::read_to_string(format!("/proc/{}/status", mount.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|value| value.trim().strip_suffix(" kB"))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let peak = memory(mount.pid(), "VmHWM");
     assert!(mount.unmount().success());
     (time, peak)
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# needs.sh demo|test
+# needs.sh demo|test|bench
 #
-# Checks what the demo or the tests need. On Debian and its kin, root installs
+# Checks what the demo, the tests or the benchmarks need. On Debian and its kin, root installs
 # what is missing; everywhere else one line says what it is.
 set -eu
 
@@ -20,6 +20,9 @@ programs() {
 	need cc gcc
 	need mount mount
 	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
+	if [ "$1" = bench ]; then
+		need python3 python3
+	fi
 	if [ "$1" = test ]; then
 		need fusermount3 fuse3
 		need getfattr attr

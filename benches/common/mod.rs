@@ -1,5 +1,9 @@
-//! What the benchmarks share: arguments, medians, tables, facts of the machine.
+//! What the benchmarks share.
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
+
+pub mod arguments;
+pub mod machine;
+pub mod report;
 
 use std::fs;
 use std::path::Path;
@@ -7,26 +11,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-
-/// The number behind a flag, in the arguments or in the environment
-/// (`--large-mib` is `BENCH_LARGE_MIB`).
-pub fn number(flag: &str, default: u64) -> u64 {
-    let mut arguments = std::env::args().skip_while(|argument| argument != flag);
-    let variable = format!(
-        "BENCH_{}",
-        flag.trim_start_matches('-')
-            .replace('-', "_")
-            .to_uppercase()
-    );
-    match arguments.nth(1).or_else(|| std::env::var(variable).ok()) {
-        Some(text) => text.parse().unwrap_or_else(|_| panic!("{flag} {text:?}")),
-        None => default,
-    }
-}
-
-pub fn has(flag: &str) -> bool {
-    std::env::args().any(|argument| argument == flag)
-}
 
 /// A directory on the filesystem of the build, which is a real one.
 pub fn scratch() -> TempDir {
@@ -39,9 +23,10 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), value)
 }
 
-pub fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+/// The one in the middle.
+pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+    values.sort_by(|one, other| one.partial_cmp(other).unwrap());
+    values[values.len() / 2]
 }
 
 /// Runs `continuity build`.
@@ -69,30 +54,15 @@ pub fn noise(seed: u64) -> impl Iterator<Item = u8> {
     .flatten()
 }
 
-/// Prints what a table cannot be read without.
-pub fn print_machine() {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let value = |text: &str, key: &str| {
-        text.lines()
-            .find(|line| line.starts_with(key))
-            .and_then(|line| line.split_once(':'))
-            .map_or_else(|| "?".to_owned(), |(_, value)| value.trim().to_owned())
-    };
-    let has_sha = value(&cpuinfo, "flags")
-        .split(' ')
-        .any(|flag| flag == "sha_ni");
-    let date = Command::new("date")
-        .args(["-u", "+%F %H:%M UTC"])
-        .output()
-        .unwrap();
-    println!(
-        "{}, {} cores, sha_ni: {}, {}, Linux {}, {}",
-        value(&cpuinfo, "model name"),
-        std::thread::available_parallelism().map_or(1, usize::from),
-        if has_sha { "yes" } else { "no" },
-        value(&read("/proc/meminfo"), "MemTotal"),
-        read("/proc/sys/kernel/osrelease").trim(),
-        String::from_utf8_lossy(&date.stdout).trim(),
-    );
+/// A figure of a process in KiB: `VmHWM`, the most memory that it ever had,
+/// or `VmRSS`, what it has (proc_pid_status(5)).
+pub fn memory(pid: u32, figure: &str) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))
+        .and_then(|value| value.trim().strip_suffix(" kB"))
+        .unwrap()
+        .parse()
+        .unwrap()
 }
