@@ -8,7 +8,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`sys`]: the only system calls |
-//! | 1 | [`escape`], then [`digest`], [`path`], [`mode`]: plain values |
+//! | 1 | [`escape`], [`progress`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back |
 //! | 3 | [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
@@ -17,6 +17,7 @@
 //! | 7 | [`fuse`], [`build`], [`cat`], [`check`], [`list`] |
 //! | 8 | [`cli`] |
 
+pub mod attributes;
 pub mod build;
 pub mod cat;
 pub mod check;
@@ -30,6 +31,7 @@ pub mod list;
 pub mod manifest;
 pub mod mode;
 pub mod path;
+pub mod progress;
 pub mod source;
 pub mod sys;
 pub mod tree;

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 /// The modules of each layer, from the lowest.
 const LAYERS: [&[&str]; 10] = [
     &["sys"],
-    &["escape"],
-    &["digest", "mode", "path"],
+    &["escape", "progress"],
+    &["attributes", "digest", "mode", "path"],
     &["manifest"],
     &["source", "tree"],
     &["verify"],
@@ -24,11 +24,12 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Crates that one module alone may name.
-const BEHIND: [(&str, &[&str]); 5] = [
+const BEHIND: [(&str, &[&str]); 6] = [
     ("fuser", &["fuse"]),
     ("rustix", &["sys"]),
     ("prost", &["manifest"]),
     ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
     ("sha2", &["digest"]),
 ];
 

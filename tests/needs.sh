@@ -33,6 +33,7 @@ programs() {
 		need setpriv util-linux
 		need unshare util-linux
 		need tar tar
+		need script bsdutils
 	fi
 }
 

@@ -22,24 +22,37 @@ pub(super) fn fill(
     found: &mut [Found],
     options: &Options,
 ) -> Result<u64, Failures> {
+    let progress = &options.progress;
+    let regular = found.iter().filter(|file| is_regular(file));
+    progress.begin(regular.clone().count() as u64, total_size(regular));
     let failures = found
         .par_iter_mut()
         .with_max_len(16)
-        .filter(|file| matches!(file.resource.kind, Kind::Regular(_)))
+        .filter(|file| is_regular(file))
         .filter_map(|file| {
-            let cause = fill_one(root, file, options).err()?;
+            let filled = fill_one(root, file, options);
+            progress.add_files(1);
+            let cause = filled.err()?;
             let path = file.resource.path().clone();
             Some(Failure { path, cause })
         })
         .collect();
     Failures::check(failures)?;
-    Ok(found
-        .iter()
+    Ok(total_size(found.iter()))
+}
+
+const fn is_regular(file: &Found) -> bool {
+    matches!(file.resource.kind, Kind::Regular(_))
+}
+
+/// How many bytes the regular files among these have.
+fn total_size<'a>(files: impl Iterator<Item = &'a Found>) -> u64 {
+    files
         .map(|file| match &file.resource.kind {
             Kind::Regular(content) => content.size,
             _ => 0,
         })
-        .sum())
+        .fold(0, u64::saturating_add)
 }
 
 /// Looks at a file once more if it changes while it is read, but not for ever.
@@ -63,7 +76,13 @@ fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, Read
         algorithms: &[ALGORITHM],
         chunks: has_table.then_some((options.chunk_algorithm, &chunks)),
     };
-    let hashes = hash(root, file.resource.path(), &file.stat, &wanted)?;
+    let hashes = hash(
+        root,
+        file.resource.path(),
+        &file.stat,
+        &wanted,
+        &options.progress,
+    )?;
     Ok(Content {
         size,
         digests: hashes.digests,
@@ -109,10 +128,11 @@ fn gone(error: NodeError) -> Cause {
 mod tests {
     use super::super::{links, walk};
     use super::*;
+    use crate::progress::Progress;
     use std::fs;
 
     fn found(root: &RootDir) -> Vec<Found> {
-        links::group(walk::walk(root, false).unwrap().files).unwrap()
+        links::group(walk::walk(root, false, &Progress::default()).unwrap().files).unwrap()
     }
 
     #[test]
@@ -168,7 +188,7 @@ mod tests {
         assert_eq!(tables(&options), [None, Some(3 * 32), None]);
         let compat = Options {
             form: Form::Compat,
-            ..options
+            ..options.clone()
         };
         assert_eq!(tables(&compat), [None, None, None]);
     }

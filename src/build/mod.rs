@@ -8,15 +8,17 @@ mod walk;
 
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::digest::Algorithm;
 use crate::manifest::{Form, Info, Manifest};
+use crate::progress::Progress;
 use crate::sys::RootDir;
 
 pub use error::{BuildError, Cause, Failure, Failures};
 
 /// How to make a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The form that it will be written in. The compatible one has no chunk
     /// tables, so none are made for it.
@@ -32,6 +34,9 @@ pub struct Options {
     pub chunk_algorithm: Algorithm,
     /// How many threads read files; 0 for as many as there are processors.
     pub jobs: usize,
+    /// Where to count the files that were found, and then those whose content
+    /// is done.
+    pub progress: Arc<Progress>,
 }
 
 impl Options {
@@ -52,6 +57,7 @@ impl Default for Options {
             chunk_size: Self::CHUNK_SIZE,
             chunk_algorithm: Algorithm::Blake3,
             jobs: 0,
+            progress: Arc::default(),
         }
     }
 }
@@ -91,7 +97,7 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
         root: root_metadata,
         files,
         sockets_skipped,
-    } = walk::walk(root, options.sockets)?;
+    } = walk::walk(root, options.sockets, &options.progress)?;
     let mut found = links::group(files)?;
     let mut manifest = Manifest {
         root: Some(root_metadata),

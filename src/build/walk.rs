@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::manifest::{Kind, Limits, Metadata};
 use crate::path::ManifestPath;
+use crate::progress::Progress;
 use crate::sys::{Absence, RootDir, Stat, xattr};
 use crate::tree::{Node, NodeError, inspect_handle, metadata_of};
 
@@ -29,7 +30,7 @@ pub(super) struct Tree {
 ///
 /// Each directory is opened by its path below the root, so that there is one
 /// descriptor a thread, however deep the tree is.
-pub(super) fn walk(root: &RootDir, sockets: bool) -> Result<Tree, Failures> {
+pub(super) fn walk(root: &RootDir, sockets: bool, progress: &Progress) -> Result<Tree, Failures> {
     let mut tree = Tree {
         root: Metadata::new(crate::mode::FileMode::DEFAULT_DIRECTORY),
         files: Vec::new(),
@@ -42,6 +43,9 @@ pub(super) fn walk(root: &RootDir, sockets: bool) -> Result<Tree, Failures> {
             .into_par_iter()
             .map(|path| {
                 let listing = list(root, &path, sockets);
+                if let Ok(listing) = &listing {
+                    progress.add_files(1 + listing.files.len() as u64);
+                }
                 (path, listing)
             })
             .collect();
@@ -180,9 +184,9 @@ mod tests {
         let socket = std::os::unix::net::UnixListener::bind(scratch.path().join("a/socket"));
         let root = RootDir::open(scratch.path()).unwrap();
 
-        let tree = walk(&root, false).unwrap();
+        let tree = walk(&root, false, &Progress::default()).unwrap();
         assert_eq!((tree.files.len(), tree.sockets_skipped), (3, 1));
-        let tree = walk(&root, true).unwrap();
+        let tree = walk(&root, true, &Progress::default()).unwrap();
         assert_eq!((tree.files.len(), tree.sockets_skipped), (4, 0));
         drop(socket);
     }
@@ -192,7 +196,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("d/".repeat(1025))).unwrap();
         let root = RootDir::open(scratch.path()).unwrap();
-        let failures = walk(&root, false).unwrap_err();
+        let failures = walk(&root, false, &Progress::default()).unwrap_err();
         let depth = &failures.first[0].cause;
         assert!(matches!(depth, Cause::Depth { found: 1025, .. }));
     }

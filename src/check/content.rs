@@ -1,8 +1,10 @@
 //! Compares the content of a regular file with all that is declared of it.
 
+use crate::attributes::{Attribute, AttributeSet};
 use crate::digest::Algorithm;
 use crate::manifest::{ChunkTable, Chunks, Content};
 use crate::path::ManifestPath;
+use crate::progress::Progress;
 use crate::sys::{RootDir, Stat};
 use crate::tree::{Hashes, ReadError, Wanted, hash};
 
@@ -14,13 +16,18 @@ pub(super) fn compare(
     path: &ManifestPath,
     stat: &Stat,
     wanted: &Content,
+    attributes: &AttributeSet,
+    progress: &Progress,
 ) -> Result<Vec<Difference>, ReadError> {
-    if stat.size != wanted.size {
+    if stat.size != wanted.size && attributes.has(Attribute::Size) {
         return Ok(vec![Difference::Size {
             path: path.clone(),
             found: stat.size,
             wanted: wanted.size,
         }]);
+    }
+    if !attributes.has(Attribute::Content) {
+        return Ok(Vec::new());
     }
     if wanted.digests.is_empty() && wanted.chunks.is_none() {
         return Ok(vec![Difference::NoDigest(path.clone())]);
@@ -35,7 +42,7 @@ pub(super) fn compare(
             .as_ref()
             .map(|table| (table.algorithm, &table.chunks)),
     };
-    let hashes = read(root, path, stat, &request)?;
+    let hashes = read(root, path, stat, &request, progress)?;
     Ok(judge(path, hashes, wanted))
 }
 
@@ -45,14 +52,15 @@ fn read(
     path: &ManifestPath,
     stat: &Stat,
     wanted: &Wanted<'_>,
+    progress: &Progress,
 ) -> Result<Hashes, ReadError> {
-    match hash(root, path, stat, wanted) {
+    match hash(root, path, stat, wanted, progress) {
         Err(ReadError::Changed) => {
             let now = root.stat(path.relative())?;
             if !now.is_same_file(stat) || now.size != stat.size {
                 return Err(ReadError::Changed);
             }
-            hash(root, path, &now, wanted)
+            hash(root, path, &now, wanted, progress)
         }
         hashes => hashes,
     }
@@ -129,7 +137,15 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let path = ManifestPath::parse(b"/f").unwrap();
         let stat = root.stat(path.relative()).unwrap();
-        let differences = compare(&root, &path, &stat, wanted).unwrap();
+        let differences = compare(
+            &root,
+            &path,
+            &stat,
+            wanted,
+            &AttributeSet::all(),
+            &Progress::default(),
+        )
+        .unwrap();
         differences.iter().map(ToString::to_string).collect()
     }
 

@@ -6,13 +6,16 @@ mod resource;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use thiserror::Error;
 
+use crate::attributes::{Attribute, AttributeSet};
 use crate::escape::Escaped;
 use crate::inode::{InodeTable, RootOwner};
 use crate::manifest::{Limits, ManifestError, Resource, Resources, read_header};
+use crate::progress::Progress;
 use crate::sys::RootDir;
 
 pub use finding::{Difference, Finding, Trouble, TroubleCause};
@@ -20,14 +23,28 @@ pub use finding::{Difference, Finding, Trouble, TroubleCause};
 use resource::Checker;
 
 /// How to check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether the time of the last change must be the declared one.
-    pub times: bool,
+    /// Which attributes must be as declared.
+    pub attributes: AttributeSet,
     /// How many threads read files; 0 for as many as there are processors.
     pub jobs: usize,
     /// Bounds on what the manifest may hold.
     pub limits: Limits,
+    /// Where to count what was checked.
+    pub progress: Arc<Progress>,
+}
+
+/// As the Go tool: everything but times.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            attributes: AttributeSet::all().without(Attribute::Mtime),
+            jobs: 0,
+            limits: Limits::default(),
+            progress: Arc::default(),
+        }
+    }
 }
 
 /// How a check ended.
@@ -87,11 +104,22 @@ pub fn verify(
     let header = read_header(manifest, &options.limits)?;
     // All of it, and that it makes a tree, before the first finding: half a
     // verdict is none.
-    InodeTable::build(manifest, &options.limits, RootOwner::default())?;
+    let table = InodeTable::build(manifest, &options.limits, RootOwner::default())?;
+    let statistics = table.statistics();
+    let bytes = if options.attributes.has(Attribute::Content) {
+        statistics.bytes
+    } else {
+        0
+    };
+    let files = statistics.inodes - u64::from(header.root.is_none());
+    let files = files.saturating_sub(statistics.implied_directories);
+    options.progress.begin(files, bytes);
+    drop(table);
     let checker = Checker {
         directory: &directory,
         root,
-        times: options.times,
+        attributes: &options.attributes,
+        progress: &options.progress,
     };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.jobs)
@@ -102,6 +130,7 @@ pub fn verify(
         if let Some(metadata) = &header.root {
             summary.resources += 1;
             let findings = checker.check_root(metadata);
+            options.progress.add_files(1);
             summary.tell(&findings, &mut on_finding);
         }
         let mut resources = Resources::new(manifest, &options.limits);
@@ -113,7 +142,11 @@ pub fn verify(
             let findings: Vec<Vec<Finding>> = batch
                 .par_iter()
                 .with_max_len(4)
-                .map(|resource| checker.check(resource))
+                .map(|resource| {
+                    let findings = checker.check(resource);
+                    options.progress.add_files(1);
+                    findings
+                })
                 .collect();
             summary.count(&batch);
             for findings in findings {

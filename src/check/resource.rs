@@ -3,8 +3,10 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::attributes::{Attribute, AttributeSet};
 use crate::manifest::{DeviceNumber, Kind, Metadata, Resource, Xattr};
 use crate::path::ManifestPath;
+use crate::progress::Progress;
 use crate::sys::{Absence, Handle, RootDir, Stat};
 use crate::tree::{NodeError, metadata_of};
 
@@ -18,8 +20,10 @@ pub(super) struct Checker<'a> {
     pub directory: &'a RootDir,
     /// Its name, as it was given.
     pub root: &'a Path,
-    /// Whether times are compared.
-    pub times: bool,
+    /// What is compared.
+    pub attributes: &'a AttributeSet,
+    /// Where bytes are counted.
+    pub progress: &'a Progress,
 }
 
 impl Checker<'_> {
@@ -35,6 +39,7 @@ impl Checker<'_> {
             match (looked, &first) {
                 (Ok((stat, handle)), None) => first = Some((path, handle, stat)),
                 (Ok((stat, _)), Some((_, _, same))) if stat.is_same_file(same) => {}
+                (Ok(_), Some(_)) if !self.attributes.has(Attribute::Links) => {}
                 (Ok(_), Some((to, _, _))) => findings.push(unlinked(path, to, None)),
                 (Err(error), first) => match (Absence::of(&error), first) {
                     (Some(absence), Some((to, _, _))) => {
@@ -71,21 +76,28 @@ impl Checker<'_> {
 
     fn compare(&self, found: &mut Found<'_>, wanted: &Resource) -> Result<(), TroubleCause> {
         let bare = metadata_of(found.stat, Vec::new())?;
-        if bare.mode != wanted.metadata.mode {
+        let (found_type, wanted_type) = (bare.mode.file_type(), wanted.metadata.mode.file_type());
+        let is_same_type = found_type == wanted_type;
+        let bits = bare.mode.permissions() ^ wanted.metadata.mode.permissions();
+        if (!is_same_type && self.attributes.has(Attribute::Type))
+            || bits & self.attributes.mode_bits() != 0
+        {
             found.tell(Difference::Mode {
                 path: found.path.clone(),
                 found: bare.mode,
                 wanted: wanted.metadata.mode,
             });
         }
-        if bare.mode.file_type() != wanted.metadata.mode.file_type() {
+        if !is_same_type {
             // It is another file altogether.
             return Ok(());
         }
-        found.compare_owner(&bare, &wanted.metadata);
-        if let (true, Some(found_time), Some(wanted_time)) =
-            (self.times, bare.mtime, wanted.metadata.mtime)
-            && found_time != wanted_time
+        found.compare_owner(self.attributes, &bare, &wanted.metadata);
+        if let (true, Some(found_time), Some(wanted_time)) = (
+            self.attributes.has(Attribute::Mtime),
+            bare.mtime,
+            wanted.metadata.mtime,
+        ) && found_time != wanted_time
         {
             found.tell(Difference::Mtime {
                 path: found.path.clone(),
@@ -93,18 +105,28 @@ impl Checker<'_> {
                 wanted: wanted_time,
             });
         }
-        found.compare_xattrs(&wanted.metadata.xattrs)?;
+        found.compare_xattrs(self.attributes, &wanted.metadata.xattrs)?;
         match &wanted.kind {
             Kind::Regular(content) => {
-                let differences =
-                    content::compare(self.directory, found.path, found.stat, content)?;
+                let differences = content::compare(
+                    self.directory,
+                    found.path,
+                    found.stat,
+                    content,
+                    self.attributes,
+                    self.progress,
+                )?;
                 differences.into_iter().for_each(|one| found.tell(one));
             }
-            Kind::Symlink(target) => found.compare_target(target)?,
-            Kind::CharDevice(number) | Kind::BlockDevice(number) => {
+            Kind::Symlink(target) if self.attributes.has(Attribute::Target) => {
+                found.compare_target(target)?
+            }
+            Kind::CharDevice(number) | Kind::BlockDevice(number)
+                if self.attributes.has(Attribute::Device) =>
+            {
                 found.compare_device(*number)?;
             }
-            Kind::Directory | Kind::Fifo | Kind::Socket => {}
+            _ => {}
         }
         Ok(())
     }
@@ -144,14 +166,14 @@ impl Found<'_> {
         self.findings.push(difference.into());
     }
 
-    fn compare_owner(&mut self, found: &Metadata, wanted: &Metadata) {
+    fn compare_owner(&mut self, attributes: &AttributeSet, found: &Metadata, wanted: &Metadata) {
         for (which, found, wanted) in [
-            ("uid", found.uid, wanted.uid),
-            ("gid", found.gid, wanted.gid),
+            (Attribute::Uid, found.uid, wanted.uid),
+            (Attribute::Gid, found.gid, wanted.gid),
         ] {
-            if found != wanted {
+            if found != wanted && attributes.has(which) {
                 self.tell(Difference::Owner {
-                    which,
+                    which: which.name(),
                     path: self.path.clone(),
                     found,
                     wanted,
@@ -161,12 +183,17 @@ impl Found<'_> {
     }
 
     /// Others than the wanted ones may be there.
-    fn compare_xattrs(&mut self, wanted: &[Xattr]) -> Result<(), TroubleCause> {
-        if wanted.is_empty() {
+    fn compare_xattrs(
+        &mut self,
+        attributes: &AttributeSet,
+        wanted: &[Xattr],
+    ) -> Result<(), TroubleCause> {
+        let has = |xattr: &&Xattr| attributes.has_xattr(&xattr.name);
+        if !wanted.iter().any(|xattr| has(&xattr)) {
             return Ok(());
         }
         let found = self.handle.xattrs()?;
-        for xattr in wanted {
+        for xattr in wanted.iter().filter(has) {
             let (path, name) = (self.path.clone(), xattr.name.clone());
             match found.iter().find(|(name, _)| **name == *xattr.name) {
                 None => self.tell(Difference::XattrMissing { path, name }),

@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::build::{Options, build};
 use crate::digest::Algorithm;
 use crate::manifest::Form;
 
 use super::manifest_output::{write_file, write_stdout};
+use super::progress::ProgressArguments;
 use super::{Failure, Outcome};
 
 /// Make a manifest of a directory
@@ -36,6 +38,8 @@ pub(super) struct Arguments {
     /// How many threads to use; 0 for one on each processor
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     jobs: usize,
+    #[command(flatten)]
+    progress: ProgressArguments,
     /// Form of the manifest: there is one only
     #[arg(long, value_parser = ["pb"], default_value = "pb", hide = true)]
     format: String,
@@ -44,7 +48,7 @@ pub(super) struct Arguments {
     root: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let form = if arguments.compat {
         Form::Compat
     } else {
@@ -57,8 +61,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         chunk_size: arguments.chunk_size,
         chunk_algorithm: arguments.chunk_digest,
         jobs: arguments.jobs,
+        progress: Arc::default(),
     };
+    let shown = arguments.progress.show(quiet, &options.progress);
     let built = build(&arguments.root, &options)?;
+    drop(shown);
     let bytes = built.manifest.encode(form)?;
     match &arguments.output {
         Some(path) => write_file(path, &bytes)?,

@@ -3,6 +3,7 @@
 //! A subcommand is one file with a struct of its arguments and a `run`, one
 //! variant of `Command`, and one arm of `Command::run`.
 
+mod attributes;
 mod build;
 mod cat;
 mod dump;
@@ -14,6 +15,7 @@ mod manifest_output;
 mod mount;
 pub mod mount_helper;
 pub mod output;
+mod progress;
 pub mod report;
 pub mod source;
 mod stats;
@@ -86,7 +88,7 @@ enum Command {
 impl Command {
     fn run(&self, quiet: bool) -> Result<Outcome, Failure> {
         match self {
-            Self::Build(arguments) => build::run(arguments),
+            Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),

@@ -3,9 +3,12 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::attributes::Attribute;
 use crate::check::{CheckError, Finding, Options, Summary, verify};
 
+use super::attributes::AttributeArguments;
 use super::manifest_file::ManifestFile;
+use super::progress::ProgressArguments;
 use super::{Failure, Outcome, report};
 
 /// Compare a directory with a manifest
@@ -23,6 +26,12 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     jobs: usize,
 
+    #[command(flatten)]
+    attributes: AttributeArguments,
+
+    #[command(flatten)]
+    progress: ProgressArguments,
+
     /// The directory, or a symlink to it
     root: PathBuf,
 
@@ -34,25 +43,34 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let manifest = arguments.manifest.load()?;
     let options = Options {
-        times: arguments.times,
         jobs: arguments.jobs,
         ..Options::default()
     };
+    let mut attributes = arguments.attributes.set(options.attributes.clone());
+    if arguments.times {
+        attributes = attributes.with(Attribute::Mtime);
+    }
+    let options = Options {
+        attributes,
+        ..options
+    };
+    let shown = arguments.progress.show(quiet, &options.progress);
     let mut out = io::LineWriter::new(io::stdout());
     let summary = verify(&arguments.root, &manifest, &options, |finding| {
-        match finding {
+        shown.beside(|| match finding {
             _ if quiet => {}
             // Nobody may be reading any more; the exit status still tells.
             Finding::Different(difference) => {
                 let _ = writeln!(out, "{difference}");
             }
             Finding::Trouble(trouble) => report::line(&trouble.to_string()),
-        }
+        });
     })
     .map_err(|error| match error {
         CheckError::Manifest(error) => Box::new(arguments.manifest.refused(error)),
         error => Failure::from(error),
     })?;
+    drop(shown);
     let Summary {
         resources,
         differences,

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::manifest::Chunks;
 use crate::path::ManifestPath;
+use crate::progress::Progress;
 use crate::sys::{Absence, RootDir, Stat, file};
 
 use super::chunk::ChunkHasher;
@@ -51,7 +52,8 @@ pub enum ReadError {
 }
 
 /// Hashes a regular file that was as `before` says, and still is when it has
-/// been read.
+/// been read. Its bytes are counted as they are read, and taken back when there
+/// are no hashes.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -60,17 +62,28 @@ pub fn hash(
     path: &ManifestPath,
     before: &Stat,
     wanted: &Wanted<'_>,
+    progress: &Progress,
 ) -> Result<Hashes, ReadError> {
     let file = root.open_file(path.relative()).map_err(gone)?;
     // This also keeps us from reading a FIFO or a device that took its place.
     if !Stat::of(&file)?.is_unchanged(before) {
         return Err(ReadError::Changed);
     }
-    let hashes = BUFFER.with_borrow_mut(|buffer| read(&file, before.size, wanted, buffer))?;
-    if !Stat::of(&file)?.is_unchanged(before) {
-        return Err(ReadError::Changed);
+    let mut counted = 0;
+    let count = |bytes| {
+        counted += bytes;
+        progress.add_bytes(bytes);
+    };
+    let hashes = BUFFER
+        .with_borrow_mut(|buffer| read(&file, before.size, wanted, buffer, count))
+        .and_then(|hashes| match Stat::of(&file)?.is_unchanged(before) {
+            true => Ok(hashes),
+            false => Err(ReadError::Changed),
+        });
+    if hashes.is_err() {
+        progress.take_back_bytes(counted);
     }
-    Ok(hashes)
+    hashes
 }
 
 /// A file that was there a moment ago is not missing, but changed.
@@ -87,6 +100,7 @@ fn read(
     size: u64,
     wanted: &Wanted<'_>,
     buffer: &mut [u8],
+    mut count: impl FnMut(u64),
 ) -> Result<Hashes, ReadError> {
     if size > BUFFER_SIZE as u64 {
         file::advise_sequential(file);
@@ -108,6 +122,7 @@ fn read(
             chunks.update(part);
         }
         offset += length as u64;
+        count(length as u64);
     }
     Ok(Hashes {
         digests: whole.into_iter().map(Hasher::finish).collect(),
@@ -138,12 +153,14 @@ mod tests {
             algorithms: &[Algorithm::Sha512, Algorithm::Blake3],
             chunks: Some((Algorithm::Sha256, &Chunks::Fixed(100_000))),
         };
-        let hashes = hash(&root, &path, &stat, &wanted).unwrap();
+        let progress = Progress::default();
+        let hashes = hash(&root, &path, &stat, &wanted, &progress).unwrap();
         let digests = [Algorithm::Sha512, Algorithm::Blake3].map(|a| a.hash(&data));
         assert_eq!(hashes.digests, digests);
         assert_eq!(hashes.chunks.len(), 4 * 32);
         let last = Algorithm::Sha256.hash(&data[300_000..]);
         assert_eq!(hashes.chunks[96..], *last.as_raw());
+        assert_eq!(progress.counts().bytes, 300_001);
     }
 
     #[test]
@@ -154,19 +171,20 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let path = ManifestPath::parse(b"/file").unwrap();
         let stat = root.stat(path.relative()).unwrap();
-        assert!(hash(&root, &path, &stat, &SHA256).is_ok());
+        let progress = Progress::default();
+        assert!(hash(&root, &path, &stat, &SHA256, &progress).is_ok());
 
         fs::write(scratch.path().join("other"), "one").unwrap();
         fs::rename(scratch.path().join("other"), &name).unwrap();
-        let replaced = hash(&root, &path, &stat, &SHA256);
+        let replaced = hash(&root, &path, &stat, &SHA256, &progress);
         assert!(matches!(replaced, Err(ReadError::Changed)));
 
         fs::remove_file(&name).unwrap();
-        let missing = hash(&root, &path, &stat, &SHA256);
+        let missing = hash(&root, &path, &stat, &SHA256, &progress);
         assert!(matches!(missing, Err(ReadError::Changed)));
 
         symlink("/etc/hostname", &name).unwrap();
-        let linked = hash(&root, &path, &stat, &SHA256);
+        let linked = hash(&root, &path, &stat, &SHA256, &progress);
         assert!(matches!(linked, Err(ReadError::Changed)));
     }
 }
