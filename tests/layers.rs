@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 10] = [
     &["verify"],
     &["inode"],
     &["fs"],
-    &["build", "cat", "check", "fuse", "list"],
+    &["apply", "build", "cat", "check", "fuse", "list"],
     &["cli"],
 ];
 

@@ -3,9 +3,11 @@
 //! A subcommand is one file with a struct of its arguments and a `run`, one
 //! variant of `Command`, and one arm of `Command::run`.
 
+mod apply;
 mod attributes;
 mod build;
 mod cat;
+mod copy;
 mod dump;
 mod logging;
 mod ls;
@@ -76,6 +78,8 @@ const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if what was compared
 enum Command {
     Build(build::Arguments),
     Verify(verify::Arguments),
+    Apply(apply::Arguments),
+    Copy(copy::Arguments),
     Mount(mount::Arguments),
     Cat(cat::Arguments),
     Ls(ls::Arguments),
@@ -90,6 +94,8 @@ impl Command {
         match self {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
+            Self::Apply(arguments) => apply::run(arguments, quiet),
+            Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Ls(arguments) => ls::run(arguments),

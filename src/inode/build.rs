@@ -180,6 +180,7 @@ impl Builder {
 
     fn finish(mut self) -> Result<InodeTable, ManifestError> {
         let mut paths = std::mem::take(&mut self.paths);
+        let first_implied = self.inodes.len();
         let children = paths.find_parents(&mut self)?;
         count_links(&children, &mut self.inodes, &self.file_types);
         let (dirents, names) = paths.place(&children, &mut self.inodes, &self.file_types)?;
@@ -194,6 +195,8 @@ impl Builder {
             sha256: self.sha256.into_boxed_slice(),
             contents: self.contents.into_boxed_slice(),
             xattrs: self.xattrs.into_values(),
+            root_is_declared: self.root_is_declared,
+            first_implied,
             statistics: self.statistics,
         };
         table.statistics.inodes = table.inodes.len() as u64;

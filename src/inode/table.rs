@@ -21,6 +21,10 @@ pub struct InodeTable {
     pub(super) contents: Box<[RichContent]>,
     /// The first is empty.
     pub(super) xattrs: Box<[XattrSet]>,
+    /// Whether the manifest says what the root is like.
+    pub(super) root_is_declared: bool,
+    /// From this one on, inodes are directories that no resource declares.
+    pub(super) first_implied: usize,
     pub(super) statistics: Statistics,
 }
 

@@ -50,6 +50,18 @@ impl<'t> Inode<'t> {
         self.ino
     }
 
+    /// Whether the manifest declares it: else its attributes are made up, as
+    /// those of a directory that paths only lead through.
+    #[must_use]
+    pub fn is_declared(&self) -> bool {
+        match self.ino {
+            Ino::ROOT => self.table.root_is_declared,
+            ino => ino
+                .index()
+                .is_some_and(|index| index < self.table.first_implied),
+        }
+    }
+
     /// Kind of file and permissions.
     #[must_use]
     pub fn mode(&self) -> FileMode {
@@ -95,6 +107,15 @@ impl<'t> Inode<'t> {
                 InodeKind::Device(DeviceNumber::decode((detail & 0xffff_ffff) as u32))
             }
             FileType::Fifo | FileType::Socket => InodeKind::Other,
+        }
+    }
+
+    /// The number of a device.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceNumber> {
+        match self.kind() {
+            InodeKind::Device(number) => Some(number),
+            _ => None,
         }
     }
 

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::mode::{FileMode, FileType};
@@ -54,6 +56,31 @@ impl Beneath {
         Ok(Box::new(RegularFile(file)))
     }
 
+    /// See [`super::Source::remove`].
+    pub(super) fn remove(
+        &self,
+        relative: &OsStr,
+        file: BorrowedFd<'_>,
+        kept: &RootDir,
+    ) -> Result<(), SourceError> {
+        let relative = Path::new(relative);
+        let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else {
+            return Err(SourceError::Missing);
+        };
+        let parent = match parent.as_os_str() {
+            empty if empty.is_empty() => OsStr::new("."),
+            parent => parent,
+        };
+        let removed = self.root.open_directory(parent).and_then(|directory| {
+            let is_kept = Stat::of(&directory)?.is_same_file(&Stat::of(kept)?);
+            if !is_kept && directory.stat(name)?.is_same_file(&Stat::of(file)?) {
+                directory.remove_file(name)?;
+            }
+            Ok(())
+        });
+        removed.map_err(|error| classify(&error))
+    }
+
     /// See [`super::Source::avoid`].
     pub(super) fn avoid(&self, device: u64) {
         // Mounted once: a second time is nothing new.
@@ -79,5 +106,9 @@ struct RegularFile(File);
 impl SourceFile for RegularFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         sys::file::read_full_at(&self.0, buffer, offset)
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 }

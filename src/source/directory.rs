@@ -1,5 +1,8 @@
 //! A directory tree as the source of content.
 
+use std::os::fd::BorrowedFd;
+
+use crate::path::ManifestPath;
 use crate::sys::RootDir;
 
 use super::beneath::Beneath;
@@ -21,6 +24,15 @@ impl DirectorySource {
 impl Source for DirectorySource {
     fn open(&self, content: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
         self.0.open(content.path.relative(), content.size)
+    }
+
+    fn remove(
+        &self,
+        path: &ManifestPath,
+        file: BorrowedFd<'_>,
+        kept: &RootDir,
+    ) -> Result<(), SourceError> {
+        self.0.remove(path.relative(), file, kept)
     }
 
     fn avoid(&self, device: u64) {

@@ -10,12 +10,14 @@ mod memory;
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::mode::FileType;
 use crate::path::ManifestPath;
+use crate::sys::RootDir;
 
 pub use blobs::BlobSource;
 pub use directory::DirectorySource;
@@ -43,6 +45,21 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Takes nothing from the filesystem with this device number from now on:
     /// it is the one that is served from here, and would wait for itself.
     fn avoid(&self, _device: u64) {}
+
+    /// Removes the name of a file that was opened here and has been put into
+    /// the directory `kept`; not if that is where it is, nor if the name is
+    /// that of another file by now.
+    ///
+    /// # Errors
+    /// When this is no place to remove something from, or it cannot be removed.
+    fn remove(
+        &self,
+        _path: &ManifestPath,
+        _file: BorrowedFd<'_>,
+        _kept: &RootDir,
+    ) -> Result<(), SourceError> {
+        Err(SourceError::Io(io::ErrorKind::Unsupported.into()))
+    }
 }
 
 /// Content that was opened; it may change at any moment.
@@ -53,6 +70,12 @@ pub trait SourceFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// As pread(2).
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The file that has this content and nothing else, where there is one: to
+    /// share its blocks, or to link it.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// Why a source cannot give what the manifest declares.

@@ -7,6 +7,9 @@
 //! that changes would change under our checks.
 
 pub mod absence;
+pub mod attributes;
+pub mod copy;
+pub mod entry;
 pub mod file;
 pub mod fusermount;
 pub mod handle;

@@ -15,7 +15,11 @@ use super::stat::Stat;
 
 /// An open directory. All paths are relative to it and cannot leave it.
 #[derive(Debug)]
-pub struct RootDir(OwnedFd);
+pub struct RootDir {
+    descriptor: OwnedFd,
+    /// How paths below it are resolved.
+    resolve: ResolveFlags,
+}
 
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -31,7 +35,20 @@ impl RootDir {
     /// As open(2); `ENOTDIR` when it is no directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        Ok(Self {
+            descriptor: rustix::fs::open(path, flags, Mode::empty())?,
+            resolve: INSIDE,
+        })
+    }
+
+    /// The same directory, and below it only what is on its own mount: what
+    /// leads into another is `EXDEV`.
+    #[must_use]
+    pub fn without_mounts(self) -> Self {
+        Self {
+            resolve: self.resolve | ResolveFlags::NO_XDEV,
+            ..self
+        }
     }
 
     /// Opens a file for reading, without waiting: a FIFO or a device that took
@@ -58,7 +75,10 @@ impl RootDir {
             relative,
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW,
         )
-        .map(Self)
+        .map(|descriptor| Self {
+            descriptor,
+            resolve: self.resolve,
+        })
     }
 
     /// Holds a file of any kind below this directory without opening it; the
@@ -86,7 +106,7 @@ impl RootDir {
     /// As getdents64(2).
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.0)? {
+        for entry in Dir::read_from(&self.descriptor)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
@@ -100,11 +120,11 @@ impl RootDir {
         let mut again = RETRIES;
         loop {
             let opened = rustix::fs::openat2(
-                &self.0,
+                &self.descriptor,
                 relative,
                 flags | OFlags::CLOEXEC,
                 Mode::empty(),
-                INSIDE,
+                self.resolve,
             );
             match opened {
                 Err(Errno::INTR) => {}
@@ -119,7 +139,7 @@ impl RootDir {
 
 impl AsFd for RootDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.descriptor.as_fd()
     }
 }
 

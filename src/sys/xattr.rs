@@ -15,10 +15,7 @@ pub type Xattr = (Vec<u8>, Vec<u8>);
 /// # Errors
 /// As listxattr(2) and getxattr(2).
 pub fn of(file: impl AsFd) -> io::Result<Vec<Xattr>> {
-    // Descriptors opened with O_PATH do not serve f*xattr(2). Links in
-    // /proc/self/fd lead to the inode itself, even to that of a symlink, and no
-    // further.
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let path = proc_path(&file);
     let path = path.as_str();
     let names = match with_growing_buffer(|buffer| rustix::fs::listxattr(path, buffer)) {
         // No attributes on this filesystem, or not on this kind of file.
@@ -55,4 +52,38 @@ fn with_growing_buffer(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Sets an extended attribute, also of a file that is held by an `O_PATH`
+/// descriptor.
+///
+/// # Errors
+/// As setxattr(2).
+pub fn set(file: impl AsFd, name: &[u8], value: &[u8]) -> io::Result<()> {
+    let path = proc_path(&file);
+    Ok(rustix::fs::setxattr(
+        &*path,
+        name,
+        value,
+        rustix::fs::XattrFlags::empty(),
+    )?)
+}
+
+/// Removes an extended attribute, also of a file that is held by an `O_PATH`
+/// descriptor. One that is not there is none the worse.
+///
+/// # Errors
+/// As removexattr(2).
+pub fn remove(file: impl AsFd, name: &[u8]) -> io::Result<()> {
+    match rustix::fs::removexattr(&*proc_path(&file), name) {
+        Ok(()) | Err(Errno::NODATA) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Descriptors opened with `O_PATH` do not serve f*xattr(2). Links in
+/// `/proc/self/fd` lead to the inode itself, even to that of a symlink, and no
+/// further.
+fn proc_path(file: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }

@@ -39,6 +39,43 @@ pub struct Hashes {
     pub chunks: Vec<u8>,
 }
 
+/// Hashes a stream of bytes for all that is wanted of it.
+#[derive(Debug)]
+pub struct ContentHasher<'a> {
+    whole: Vec<Hasher>,
+    chunks: Option<ChunkHasher<'a>>,
+}
+
+impl<'a> ContentHasher<'a> {
+    /// A hasher that has seen nothing yet.
+    #[must_use]
+    pub fn new(wanted: &Wanted<'a>) -> Self {
+        Self {
+            whole: wanted.algorithms.iter().map(|a| Hasher::new(*a)).collect(),
+            chunks: wanted
+                .chunks
+                .map(|(algorithm, chunks)| ChunkHasher::new(algorithm, chunks)),
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, part: &[u8]) {
+        self.whole.iter_mut().for_each(|hasher| hasher.update(part));
+        if let Some(chunks) = &mut self.chunks {
+            chunks.update(part);
+        }
+    }
+
+    /// The hashes of all that was taken.
+    #[must_use]
+    pub fn finish(self) -> Hashes {
+        Hashes {
+            digests: self.whole.into_iter().map(Hasher::finish).collect(),
+            chunks: self.chunks.map(ChunkHasher::finish).unwrap_or_default(),
+        }
+    }
+}
+
 /// Why a file has no digest.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -105,10 +142,7 @@ fn read(
     if size > BUFFER_SIZE as u64 {
         file::advise_sequential(file);
     }
-    let mut whole: Vec<Hasher> = wanted.algorithms.iter().map(|a| Hasher::new(*a)).collect();
-    let mut chunks = wanted
-        .chunks
-        .map(|(algorithm, chunks)| ChunkHasher::new(algorithm, chunks));
+    let mut hasher = ContentHasher::new(wanted);
     let mut offset = 0;
     while offset < size {
         let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
@@ -117,17 +151,11 @@ fn read(
         if file::read_full_at(file, part, offset)? != length {
             return Err(ReadError::Changed);
         }
-        whole.iter_mut().for_each(|hasher| hasher.update(part));
-        if let Some(chunks) = &mut chunks {
-            chunks.update(part);
-        }
+        hasher.update(part);
         offset += length as u64;
         count(length as u64);
     }
-    Ok(Hashes {
-        digests: whole.into_iter().map(Hasher::finish).collect(),
-        chunks: chunks.map(ChunkHasher::finish).unwrap_or_default(),
-    })
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a manifest declares about the content of one file.
 
 use crate::digest::{Algorithm, Digest};
+use crate::manifest::Chunks;
 use crate::path::ManifestPath;
 
 /// A file of one verifier; its inode number, where there is one.
@@ -64,6 +65,21 @@ pub struct ChunksRef<'a> {
 }
 
 impl ChunksRef<'_> {
+    /// How the file is cut.
+    #[must_use]
+    pub fn cut(&self) -> Chunks {
+        if self.ends.is_empty() {
+            return Chunks::Fixed(self.largest);
+        }
+        let begins = std::iter::once(&0).chain(self.ends);
+        let lengths = self.ends.iter().zip(begins);
+        Chunks::Lengths(
+            lengths
+                .map(|(end, begin)| end.saturating_sub(*begin))
+                .collect(),
+        )
+    }
+
     /// The declared digest of a chunk.
     #[must_use]
     pub fn digest(&self, index: u64) -> Option<Digest> {

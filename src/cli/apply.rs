@@ -1,0 +1,250 @@
+//! `continuity apply`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::apply::{ApplyError, Devices, Event, Mode, Options, Summary, Whiteouts, apply};
+use crate::attributes::AttributeSet;
+use crate::progress::Progress;
+use crate::source::Source;
+
+use super::attributes::AttributeArguments;
+use super::manifest_file::ManifestFile;
+use super::progress::{ProgressArguments, Shown};
+use super::source::{self, SourceSpec};
+use super::{Failure, Outcome, report};
+
+/// Bring a directory to what a manifest declares
+///
+/// Without --source, the content of all files must be in place already, and
+/// owners, modes, times, attributes, links and everything that is no regular
+/// file are brought to what is declared. With it, files are made anew where
+/// their content is another. A file appears whole and verified, or not at all;
+/// if it ends early, the next run goes on.
+///
+/// An entry that cannot be had is told, and the others are done all the same;
+/// only a full or read-only filesystem ends it. Exit status: 0 if all is as
+/// declared, 2 if not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[arg(long, value_name = "SOURCE", value_parser = source::parser(), help = source::FORMS)]
+    source: Option<SourceSpec>,
+
+    #[command(flatten)]
+    how: HowArguments,
+
+    /// The directory, or a symlink to it; with --source it is made if it is
+    /// missing
+    root: PathBuf,
+
+    #[command(flatten)]
+    manifest: ManifestFile,
+}
+
+/// How to apply, for all subcommands that do.
+#[derive(Debug, clap::Args)]
+pub(super) struct HowArguments {
+    /// How files get their content from the source: auto, reflink, copy,
+    /// hardlink or move
+    ///
+    /// "auto" shares blocks where the filesystem can and copies where it
+    /// cannot; "reflink" does nothing else. "hardlink" links the source's
+    /// files, which must have the declared attributes. "move" takes them away
+    /// from the source, and copies them first where the target is on another
+    /// filesystem.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = ModeWord::Auto)]
+    #[arg(hide_possible_values = true)]
+    mode: ModeWord,
+
+    /// Remove what the manifest does not list, and directories that are in the
+    /// way of other files
+    #[arg(long)]
+    delete: bool,
+
+    /// Only print what would be done, one change a line
+    #[arg(long)]
+    dry_run: bool,
+
+    /// What becomes of devices: they are made (create), left out (skip), or
+    /// must be there (check)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = DevicesWord::Create)]
+    #[arg(hide_possible_values = true)]
+    devices: DevicesWord,
+
+    /// Make sockets too, which are left out otherwise
+    #[arg(long)]
+    pub sockets: bool,
+
+    /// What becomes of whiteouts and opaque directories: they are made as
+    /// overlayfs wants them (overlay), or left out (none)
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = WhiteoutsWord::Overlay)]
+    #[arg(hide_possible_values = true)]
+    whiteouts: WhiteoutsWord,
+
+    /// Do not hash content: believe the source, and sizes and times of files
+    /// that are there
+    #[arg(long)]
+    pub disable_digest: bool,
+
+    /// Bring everything to the disk before saying that it is there
+    #[arg(long)]
+    fsync: bool,
+
+    /// Go on into other filesystems that are mounted in the directory
+    #[arg(long)]
+    cross_mounts: bool,
+
+    /// How many threads to use; 0 for one on each processor
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub jobs: usize,
+
+    #[command(flatten)]
+    attributes: AttributeArguments,
+
+    #[command(flatten)]
+    pub progress: ProgressArguments,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ModeWord {
+    Auto,
+    Reflink,
+    Copy,
+    Hardlink,
+    Move,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DevicesWord {
+    Create,
+    Skip,
+    Check,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum WhiteoutsWord {
+    Overlay,
+    None,
+}
+
+pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
+    let manifest = arguments.manifest.load()?;
+    let source = arguments
+        .source
+        .as_ref()
+        .map(SourceSpec::open)
+        .transpose()?;
+    let progress = Arc::default();
+    let shown = arguments.how.progress.show(quiet, &progress);
+    arguments
+        .how
+        .apply(
+            &arguments.root,
+            &manifest,
+            source.as_deref(),
+            progress,
+            shown,
+            quiet,
+        )
+        .map_err(|error| match error {
+            ApplyError::Manifest(error) => Box::new(arguments.manifest.refused(error)),
+            error => Failure::from(error),
+        })
+}
+
+impl HowArguments {
+    fn options(&self, progress: Arc<Progress>) -> Options {
+        Options {
+            mode: match self.mode {
+                ModeWord::Auto => Mode::Auto,
+                ModeWord::Reflink => Mode::Reflink,
+                ModeWord::Copy => Mode::Copy,
+                ModeWord::Hardlink => Mode::Hardlink,
+                ModeWord::Move => Mode::Move,
+            },
+            delete: self.delete,
+            dry_run: self.dry_run,
+            attributes: self.attributes.set(AttributeSet::all()),
+            devices: match self.devices {
+                DevicesWord::Create => Devices::Create,
+                DevicesWord::Skip => Devices::Skip,
+                DevicesWord::Check => Devices::Check,
+            },
+            sockets: self.sockets,
+            whiteouts: match self.whiteouts {
+                WhiteoutsWord::Overlay => Whiteouts::Overlay,
+                WhiteoutsWord::None => Whiteouts::None,
+            },
+            digests: !self.disable_digest,
+            fsync: self.fsync,
+            cross_mounts: self.cross_mounts,
+            jobs: self.jobs,
+            progress,
+            ..Options::default()
+        }
+    }
+
+    /// Applies a manifest and prints what there is to say.
+    pub fn apply(
+        &self,
+        root: &Path,
+        manifest: &[u8],
+        source: Option<&dyn Source>,
+        progress: Arc<Progress>,
+        shown: Shown,
+        quiet: bool,
+    ) -> Result<Outcome, ApplyError> {
+        if self.disable_digest && !quiet {
+            shown.beside(|| report::line("warning: content is not hashed, and so not verified"));
+        }
+        let mut out = io::LineWriter::new(io::stdout());
+        let options = self.options(progress);
+        let summary = apply(root, manifest, source, &options, |event| match event {
+            Event::Change(change) if options.dry_run => {
+                // Nobody may be reading any more.
+                let _ = shown.beside(|| writeln!(out, "{change}"));
+            }
+            Event::Change(change) => log::info!("{change}"),
+            Event::Failure(failure) => shown.beside(|| report::line(&failure.to_string())),
+        })?;
+        drop(shown);
+        if !quiet {
+            summarize(&summary, options.dry_run);
+        }
+        Ok(if summary.failures == 0 && !summary.stopped {
+            Outcome::Success
+        } else {
+            Outcome::Trouble
+        })
+    }
+}
+
+fn summarize(summary: &Summary, is_dry: bool) {
+    let Summary {
+        created,
+        replaced,
+        linked,
+        changed,
+        removed,
+        leftovers,
+        left_out,
+        failures,
+        ..
+    } = *summary;
+    if left_out != 0 {
+        log::warn!("left out {left_out} devices, sockets or whiteouts");
+    }
+    if leftovers != 0 {
+        log::info!("removed {leftovers} left-overs of an earlier run");
+    }
+    let counts = format!(
+        "created: {created}, replaced: {replaced}, linked: {linked}, changed: {changed}, \
+         removed: {removed}, failed: {failures}"
+    );
+    match (summary.stopped, failures) {
+        (true, _) => report::line(&format!("given up; {counts}")),
+        (false, 0) if !is_dry => log::info!("{counts}"),
+        _ => report::line(&counts),
+    }
+}
