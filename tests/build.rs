@@ -294,16 +294,14 @@ fn sockets_are_counted_or_taken() {
         };
         let built = build(root, &options).unwrap();
         assert_eq!(
-            (built.sockets_skipped, built.manifest.resources.len()),
+            (built.left_out.sockets, built.manifest.resources.len()),
             (3, 1)
         );
     }
-    let options = Options {
-        sockets: true,
-        ..Options::default()
-    };
+    let mut options = Options::default();
+    options.selection.sockets = true;
     let built = build(root, &options).unwrap();
-    assert_eq!(built.sockets_skipped, 0);
+    assert_eq!(built.left_out.sockets, 0);
     assert_eq!(
         find(&built.manifest, b"/two").paths,
         [path("/three"), path("/two")]
@@ -364,7 +362,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_written() {
     set_mode(&tree.join("directory"), 0o744);
     let stderr = run();
     assert!(
-        stderr.contains(r#""/directory" cannot be listed"#),
+        stderr.contains(r#""/directory/file" cannot be read"#),
         "{stderr}"
     );
 }

@@ -132,10 +132,8 @@ fn says_nothing_of_a_good_tree() {
         )),
     )
     .unwrap();
-    let options = Options {
-        sockets: true,
-        ..Options::default()
-    };
+    let mut options = Options::default();
+    options.selection.sockets = true;
     let manifest = write_manifest(&scratch, &build(&root, &options).unwrap().manifest);
     for manifest in [manifest, interop("tree.pb")] {
         let output = verify(&root, &manifest, &["--times"]);

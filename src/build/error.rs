@@ -11,6 +11,8 @@ use crate::manifest::EncodeError;
 use crate::path::{ManifestPath, PathError};
 use crate::tree::{NodeError, ReadError};
 
+use super::ignore::IgnoreFileError;
+
 /// Why there is no manifest of a tree.
 #[derive(Debug, Error)]
 pub enum BuildError {
@@ -117,6 +119,12 @@ pub enum Cause {
         #[source]
         error: PathError,
     },
+    /// A file that says what is left out, and does not say it well.
+    #[error("cannot be used: {0}")]
+    IgnoreFile(#[from] IgnoreFileError),
+    /// Content or a name that overlayfs left in a lower layer.
+    #[error("has the attribute {:?}: part of it is in a lower layer, so this tree alone does not tell what it is", Escaped(.0))]
+    LowerLayer(Box<[u8]>),
     /// Deeper than any reader would take.
     #[error("is {found} levels deep, more than {limit}")]
     Depth {

@@ -1,34 +1,59 @@
 //! Hashes the content of the files that were found.
 
+use std::cmp::Reverse;
+use std::fs::File;
+
 use rayon::prelude::*;
 
-use crate::digest::Algorithm;
 use crate::manifest::{ChunkTable, Chunks, Content, Form, Kind};
 use crate::path::ManifestPath;
-use crate::sys::{Absence, RootDir};
-use crate::tree::{NodeError, ReadError, Wanted, hash, inspect};
+use crate::sys::{Absence, RootDir, Stat};
+use crate::tree::{Hashes, NodeError, ReadError, Wanted, hash, hash_open, inspect};
 
 use super::Options;
 use super::error::{Cause, Failure, Failures};
 use super::found::Found;
 
-/// The digest of the whole is by the algorithm that every reader knows.
-const ALGORITHM: Algorithm = Algorithm::Sha256;
+/// Larger files wait until it is known how many there are, and begin with the
+/// largest.
+const SMALL_MAX: u64 = 1 << 20;
 
-/// Fills in the digests of all regular files, and tells how many bytes they
-/// have.
+/// The content of a small file with one name; others wait for [`fill`], which
+/// reads a file once and not once for each name.
+pub(super) fn read_small(
+    file: &File,
+    stat: &Stat,
+    options: &Options,
+) -> Result<Option<Content>, ReadError> {
+    if stat.links > 1 || stat.size > SMALL_MAX {
+        return Ok(None);
+    }
+    let content = read(stat.size, options, |wanted| {
+        hash_open(file, stat, wanted, &options.progress)
+    })?;
+    Ok(Some(content))
+}
+
+/// Fills in the digests of all regular files that have none yet, and tells how
+/// many bytes all regular files have.
 pub(super) fn fill(
     root: &RootDir,
     found: &mut [Found],
     options: &Options,
 ) -> Result<u64, Failures> {
     let progress = &options.progress;
-    let regular = found.iter().filter(|file| is_regular(file));
-    progress.begin(regular.clone().count() as u64, total_size(regular));
-    let failures = found
-        .par_iter_mut()
-        .with_max_len(16)
-        .filter(|file| is_regular(file))
+    let regular: Vec<&mut Found> = found.iter_mut().filter(|file| is_regular(file)).collect();
+    progress.begin(regular.len() as u64, total_size(&regular));
+    let (mut waiting, done): (Vec<_>, Vec<_>) =
+        regular.into_iter().partition(|file| is_waiting(file));
+    progress.add_files(done.len() as u64);
+    progress.add_bytes(total_size(&done));
+    drop(done);
+    // So that no thread is left with the largest in the end.
+    waiting.sort_by_key(|file| Reverse(file.stat.size));
+    let failures = waiting
+        .into_par_iter()
+        .with_max_len(1)
         .filter_map(|file| {
             let filled = fill_one(root, file, options);
             progress.add_files(1);
@@ -38,29 +63,37 @@ pub(super) fn fill(
         })
         .collect();
     Failures::check(failures)?;
-    Ok(total_size(found.iter()))
+    // Some may have another size by now.
+    let regular: Vec<&mut Found> = found.iter_mut().filter(|file| is_regular(file)).collect();
+    Ok(total_size(&regular))
 }
 
 const fn is_regular(file: &Found) -> bool {
     matches!(file.resource.kind, Kind::Regular(_))
 }
 
-/// How many bytes the regular files among these have.
-fn total_size<'a>(files: impl Iterator<Item = &'a Found>) -> u64 {
-    files
-        .map(|file| match &file.resource.kind {
-            Kind::Regular(content) => content.size,
-            _ => 0,
-        })
-        .fold(0, u64::saturating_add)
+const fn is_waiting(file: &Found) -> bool {
+    matches!(&file.resource.kind, Kind::Regular(content) if content.digests.is_empty())
+}
+
+/// How many bytes these files have.
+fn total_size(files: &[&mut Found]) -> u64 {
+    let sizes = files.iter().map(|file| file.stat.size);
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// Looks at a file once more if it changes while it is read, but not for ever.
 fn fill_one(root: &RootDir, file: &mut Found, options: &Options) -> Result<(), Cause> {
-    let content = match read(root, file, options) {
+    let read = |file: &Found| {
+        let (path, stat) = (file.resource.path(), &file.stat);
+        read(stat.size, options, |wanted| {
+            hash(root, path, stat, wanted, &options.progress)
+        })
+    };
+    let content = match read(file) {
         Err(ReadError::Changed) => {
-            look_again(root, file)?;
-            read(root, file, options)
+            look_again(root, file, options)?;
+            read(file)
         }
         content => content,
     }?;
@@ -68,21 +101,18 @@ fn fill_one(root: &RootDir, file: &mut Found, options: &Options) -> Result<(), C
     Ok(())
 }
 
-fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, ReadError> {
-    let size = file.stat.size;
+/// What is declared of content of `size` bytes.
+fn read(
+    size: u64,
+    options: &Options,
+    hash: impl FnOnce(&Wanted<'_>) -> Result<Hashes, ReadError>,
+) -> Result<Content, ReadError> {
     let chunks = Chunks::Fixed(options.chunk_size.get());
     let has_table = options.form == Form::Full && size > 0 && size >= options.chunk_threshold;
-    let wanted = Wanted {
-        algorithms: &[ALGORITHM],
+    let hashes = hash(&Wanted {
+        algorithms: &options.algorithms,
         chunks: has_table.then_some((options.chunk_algorithm, &chunks)),
-    };
-    let hashes = hash(
-        root,
-        file.resource.path(),
-        &file.stat,
-        &wanted,
-        &options.progress,
-    )?;
+    })?;
     Ok(Content {
         size,
         digests: hashes.digests,
@@ -96,10 +126,11 @@ fn read(root: &RootDir, file: &Found, options: &Options) -> Result<Content, Read
 }
 
 /// Takes the metadata anew, which must still be that of all its names.
-fn look_again(root: &RootDir, file: &mut Found) -> Result<(), Cause> {
-    let look = |path: &ManifestPath| match inspect(root, path) {
-        Ok(node) => Ok(Found::new(path.clone(), node)),
-        Err(error) => Err(gone(error)),
+fn look_again(root: &RootDir, file: &mut Found, options: &Options) -> Result<(), Cause> {
+    let look = |path: &ManifestPath| {
+        let mut node = inspect(root, path, options.reads_xattrs()).map_err(gone)?;
+        options.read_node(&mut node)?;
+        Ok::<_, Cause>(Found::new(path.clone(), node))
     };
     let now = look(file.resource.path())?;
     if !matches!(now.resource.kind, Kind::Regular(_)) {
@@ -128,11 +159,18 @@ fn gone(error: NodeError) -> Cause {
 mod tests {
     use super::super::{links, walk};
     use super::*;
-    use crate::progress::Progress;
+    use crate::digest::Algorithm;
     use std::fs;
 
+    /// What was found, and is still to be read.
     fn found(root: &RootDir) -> Vec<Found> {
-        links::group(walk::walk(root, false, &Progress::default()).unwrap().files).unwrap()
+        let mut found = links::group(walk::walk(root, &Options::default()).unwrap().files).unwrap();
+        for file in &mut found {
+            if let Kind::Regular(content) = &mut file.resource.kind {
+                content.digests.clear();
+            }
+        }
+        found
     }
 
     #[test]
@@ -146,7 +184,7 @@ mod tests {
         let Kind::Regular(content) = &found[0].resource.kind else {
             panic!("no file: {found:?}");
         };
-        assert_eq!(content.digests, [ALGORITHM.hash(b"and after")]);
+        assert_eq!(content.digests, [Algorithm::Sha256.hash(b"and after")]);
     }
 
     #[test]

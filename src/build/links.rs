@@ -76,7 +76,7 @@ mod tests {
         let directory = RootDir::open(root).unwrap();
         let look = |name: &&str| {
             let path = ManifestPath::root().join(name.as_bytes()).unwrap();
-            let node = inspect(&directory, &path).unwrap();
+            let node = inspect(&directory, &path, true).unwrap();
             Found::new(path, node)
         };
         names.iter().map(look).collect()

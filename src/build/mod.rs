@@ -1,66 +1,26 @@
 //! Makes a manifest of a tree.
 
+mod directory;
 mod error;
 mod found;
 mod hash;
+mod ignore;
+mod left_out;
 mod links;
+mod options;
 mod walk;
+mod whiteout;
 
-use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::digest::Algorithm;
 use crate::manifest::{Form, Info, Manifest};
-use crate::progress::Progress;
 use crate::sys::RootDir;
 
 pub use error::{BuildError, Cause, Failure, Failures};
-
-/// How to make a manifest.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The form that it will be written in. The compatible one has no chunk
-    /// tables, so none are made for it.
-    pub form: Form,
-    /// Whether sockets are taken; else they are only counted.
-    pub sockets: bool,
-    /// Files of at least this many bytes have a chunk table.
-    pub chunk_threshold: u64,
-    /// Size of a chunk in bytes.
-    pub chunk_size: NonZeroU64,
-    /// What chunks are hashed with. Only readers of chunk tables need to know
-    /// it, so it can be the fastest: BLAKE3 costs a quarter of SHA-256.
-    pub chunk_algorithm: Algorithm,
-    /// How many threads read files; 0 for as many as there are processors.
-    pub jobs: usize,
-    /// Where to count the files that were found, and then those whose content
-    /// is done.
-    pub progress: Arc<Progress>,
-}
-
-impl Options {
-    /// A chunk is the least that a reader must fetch to check anything, and
-    /// costs 32 bytes in the manifest.
-    const CHUNK_SIZE: NonZeroU64 = match NonZeroU64::new(1 << 20) {
-        Some(size) => size,
-        None => NonZeroU64::MIN,
-    };
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            form: Form::Full,
-            sockets: false,
-            chunk_threshold: 4 << 20,
-            chunk_size: Self::CHUNK_SIZE,
-            chunk_algorithm: Algorithm::Blake3,
-            jobs: 0,
-            progress: Arc::default(),
-        }
-    }
-}
+pub use ignore::{IgnoreFileError, IgnorePatterns, PatternError};
+pub use left_out::LeftOut;
+pub use options::{Options, Selection, Times};
+pub use whiteout::Convention;
 
 /// A manifest and what was met while it was made.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +29,8 @@ pub struct Built {
     pub manifest: Manifest,
     /// How many bytes of content were hashed.
     pub content: u64,
-    /// How many sockets were left out.
-    pub sockets_skipped: u64,
+    /// What was left out.
+    pub left_out: LeftOut,
 }
 
 /// Makes a manifest of the directory `root`, which may be a symlink to one.
@@ -96,8 +56,8 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
     let walk::Tree {
         root: root_metadata,
         files,
-        sockets_skipped,
-    } = walk::walk(root, options.sockets, &options.progress)?;
+        left_out,
+    } = walk::walk(root, options)?;
     let mut found = links::group(files)?;
     let mut manifest = Manifest {
         root: Some(root_metadata),
@@ -117,6 +77,6 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
     Ok(Built {
         manifest,
         content,
-        sockets_skipped,
+        left_out,
     })
 }

@@ -1,19 +1,24 @@
-//! Finds every file of a tree and looks at it.
+//! Finds every file of a tree, looks at it, and hashes the small ones while they
+//! are open.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use rayon::prelude::*;
+use parking_lot::Mutex;
+use rayon::Scope;
 
-use crate::manifest::{Kind, Limits, Metadata};
+use crate::manifest::{Limits, Metadata};
 use crate::path::ManifestPath;
-use crate::progress::Progress;
-use crate::sys::{Absence, RootDir, Stat, xattr};
-use crate::tree::{Node, NodeError, inspect_handle, metadata_of};
+use crate::sys::{Absence, RootDir, Stat};
+use crate::tree::{Node, NodeError, inspect_open};
 
+use super::directory::{Directory, Listing};
 use super::error::{Cause, Failure, Failures};
 use super::found::Found;
+use super::ignore::{self, IgnorePatterns, Layers};
+use super::left_out::LeftOut;
+use super::options::Options;
+use super::whiteout;
 
 /// All that was found.
 #[derive(Debug)]
@@ -22,139 +27,210 @@ pub(super) struct Tree {
     pub root: Metadata,
     /// Everything else, in no order.
     pub files: Vec<Found>,
-    /// How many sockets are not among them.
-    pub sockets_skipped: u64,
+    /// What is not among them.
+    pub left_out: LeftOut,
 }
 
-/// Walks level by level, the directories of a level side by side.
+/// A directory that is still to be visited.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub path: ManifestPath,
+    /// Patterns of the directories that it lies in.
+    pub layers: Layers,
+    /// Whether a whiteout of the same name hides what lower layers have in it.
+    pub opaque: bool,
+    /// Whether it changed when it was visited before.
+    pub again: bool,
+}
+
+/// How many entries of a directory one thread takes at once.
+const BATCH: usize = 256;
+
+struct Walk<'a> {
+    root: &'a RootDir,
+    /// The filesystem of the root.
+    device: u64,
+    options: &'a Options,
+    tree: Mutex<Tree>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+/// Walks the tree, many directories and many parts of a large one side by side.
 ///
-/// Each directory is opened by its path below the root, so that there is one
-/// descriptor a thread, however deep the tree is.
-pub(super) fn walk(root: &RootDir, sockets: bool, progress: &Progress) -> Result<Tree, Failures> {
-    let mut tree = Tree {
-        root: Metadata::new(crate::mode::FileMode::DEFAULT_DIRECTORY),
-        files: Vec::new(),
-        sockets_skipped: 0,
+/// Each directory is opened by its path below the root and closed before those
+/// in it are visited, so that there are few descriptors, however deep the tree
+/// is.
+pub(super) fn walk(root: &RootDir, options: &Options) -> Result<Tree, Failures> {
+    let first = Pending {
+        path: ManifestPath::root(),
+        layers: Layers::default(),
+        opaque: false,
+        again: false,
     };
-    let mut failures = Vec::new();
-    let mut level = vec![ManifestPath::root()];
-    while !level.is_empty() {
-        let listings: Vec<_> = level
-            .into_par_iter()
-            .map(|path| {
-                let listing = list(root, &path, sockets);
-                if let Ok(listing) = &listing {
-                    progress.add_files(1 + listing.files.len() as u64);
-                }
-                (path, listing)
-            })
-            .collect();
-        level = Vec::new();
-        for (path, listing) in listings {
-            let listing = match listing {
-                Ok(listing) => listing,
-                Err(cause) => {
-                    failures.push(Failure { path, cause });
-                    continue;
-                }
-            };
-            if path.is_root() {
-                tree.root = listing.directory.metadata;
-            } else {
-                tree.files.push(Found::new(path, listing.directory));
-            }
-            tree.files.extend(listing.files);
-            tree.sockets_skipped += listing.sockets_skipped;
-            failures.extend(listing.failures);
-            level.extend(listing.directories);
+    let failed = |cause| {
+        Failures::check(vec![Failure {
+            path: ManifestPath::root(),
+            cause,
+        }])
+    };
+    let device = match Stat::of(root) {
+        Ok(stat) => stat.device,
+        Err(error) => {
+            failed(NodeError::from(error).into())?;
+            0
         }
-    }
-    Failures::check(failures)?;
-    Ok(tree)
-}
-
-/// One directory.
-#[derive(Debug)]
-struct Listing {
-    /// Itself.
-    directory: Node,
-    /// The directories in it.
-    directories: Vec<ManifestPath>,
-    /// What else is in it.
-    files: Vec<Found>,
-    sockets_skipped: u64,
-    failures: Vec<Failure>,
-}
-
-/// Lists a directory; twice when it changes meanwhile.
-fn list(root: &RootDir, path: &ManifestPath, sockets: bool) -> Result<Listing, Cause> {
-    match list_once(root, path, sockets) {
-        Err(Cause::Listing) => list_once(root, path, sockets),
-        listing => listing,
-    }
-}
-
-fn list_once(root: &RootDir, path: &ManifestPath, sockets: bool) -> Result<Listing, Cause> {
-    check_depth(path)?;
-    let directory = root.open_directory(path.relative()).map_err(listing)?;
-    let stat = Stat::of(&directory).map_err(NodeError::from)?;
-    let names = directory.names().map_err(Cause::List)?;
-    let xattrs = xattr::of(&directory).map_err(NodeError::from)?;
-    let mut listing = Listing {
-        directory: Node {
-            stat,
-            metadata: metadata_of(&stat, xattrs)?,
-            kind: Kind::Directory,
-        },
-        directories: Vec::new(),
-        files: Vec::new(),
-        sockets_skipped: 0,
-        failures: Vec::new(),
     };
-    for name in names {
-        listing.take(&directory, path, name, sockets)?;
-    }
-    let after = Stat::of(&directory).map_err(NodeError::from)?;
-    if !after.is_unchanged(&stat) {
-        return Err(Cause::Listing);
-    }
-    Ok(listing)
+    let walk = Walk {
+        root,
+        device,
+        options,
+        tree: Mutex::new(Tree {
+            root: Metadata::new(crate::mode::FileMode::DEFAULT_DIRECTORY),
+            files: Vec::new(),
+            left_out: LeftOut::default(),
+        }),
+        failures: Mutex::default(),
+    };
+    // A task that has spawned others does not wait for them, and so holds
+    // nothing while they run.
+    rayon::scope(|scope| walk.visit(scope, first));
+    Failures::check(walk.failures.into_inner())?;
+    Ok(walk.tree.into_inner())
 }
 
-impl Listing {
-    fn take(
-        &mut self,
-        directory: &RootDir,
-        parent: &ManifestPath,
-        name: OsString,
-        sockets: bool,
-    ) -> Result<(), Cause> {
-        let path = parent.join(name.as_bytes()).map_err(|error| Cause::Path {
-            name: Box::from(name.as_bytes()),
-            error,
-        })?;
-        let node = match directory.handle(&name) {
-            Ok(handle) => inspect_handle(&handle),
-            // Its name was there when the directory was read.
-            Err(error) if Absence::of(&error).is_some() => return Err(Cause::Listing),
-            Err(error) => Err(error.into()),
+impl<'a> Walk<'a> {
+    fn visit<'s>(&'s self, scope: &Scope<'s>, pending: Pending) {
+        let directory = match self.open(pending.clone()) {
+            Ok(directory) => Arc::new(directory),
+            Err(Cause::Listing) if !pending.again => {
+                return self.visit_again(scope, pending);
+            }
+            Err(cause) => return self.fail(pending.path, cause),
         };
-        match node {
-            Ok(node) if node.kind == Kind::Directory => self.directories.push(path),
-            Ok(node) if node.kind == Kind::Socket && !sockets => self.sockets_skipped += 1,
-            Ok(node) => self.files.push(Found::new(path, node)),
-            Err(error) => {
-                let cause = error.into();
-                self.failures.push(Failure { path, cause });
-            }
+        for start in (BATCH..directory.entries.len()).step_by(BATCH) {
+            let directory = Arc::clone(&directory);
+            scope.spawn(move |scope| self.take(scope, directory, start));
         }
-        Ok(())
+        self.take(scope, directory, 0);
+    }
+
+    fn visit_again<'s>(&'s self, scope: &Scope<'s>, pending: Pending) {
+        scope.spawn(move |scope| {
+            self.visit(
+                scope,
+                Pending {
+                    again: true,
+                    ..pending
+                },
+            );
+        });
+    }
+
+    /// Opens a directory and lists it.
+    fn open(&self, pending: Pending) -> Result<Directory<'a>, Cause> {
+        check_depth(&pending.path)?;
+        let options = self.options;
+        let handle = self
+            .root
+            .open_directory(pending.path.relative())
+            .map_err(gone)?;
+        let mut node = inspect_open(&handle, options.reads_xattrs())?.ok_or(Cause::Listing)?;
+        let foreign = options.selection.one_filesystem && node.stat.device != self.device;
+        let mut listing = Listing::default();
+        let mut entries = Vec::new();
+        if foreign {
+            listing.left_out.filesystems += 1;
+        } else {
+            entries = handle.entries().map_err(Cause::List)?;
+        }
+        let layers = self.layers(&pending, &handle, &entries)?;
+        options.read_node(&mut node)?;
+        if pending.opaque {
+            whiteout::make_opaque(&mut node.metadata);
+        }
+        Directory {
+            pending,
+            handle,
+            node,
+            entries,
+            layers,
+            options,
+            listing: Mutex::new(listing),
+        }
+        .without_cache()
+    }
+
+    /// The patterns that hold in a directory.
+    fn layers(
+        &self,
+        pending: &Pending,
+        handle: &RootDir,
+        entries: &[crate::sys::Entry],
+    ) -> Result<Layers, Cause> {
+        let layers = pending.layers.clone();
+        let has_file = || entries.iter().any(|entry| entry.name == ignore::FILE_NAME);
+        if !self.options.selection.ignore_files || !has_file() {
+            return Ok(layers);
+        }
+        Ok(match IgnorePatterns::of_directory(handle)? {
+            Some(patterns) => layers.with(&pending.path, patterns),
+            None => layers,
+        })
+    }
+
+    /// Takes some of the entries; whoever takes the last ones finishes.
+    fn take<'s>(&'s self, scope: &Scope<'s>, directory: Arc<Directory<'a>>, start: usize) {
+        directory.take(start, BATCH);
+        if let Some(directory) = Arc::into_inner(directory) {
+            self.finish(scope, directory);
+        }
+    }
+
+    fn finish<'s>(&'s self, scope: &Scope<'s>, directory: Directory<'a>) {
+        let pending = directory.pending.clone();
+        let (node, listing) = match directory.finish() {
+            Ok(finished) => finished,
+            Err(Cause::Listing) if !pending.again => {
+                return self.visit_again(scope, pending);
+            }
+            Err(cause) => return self.fail(pending.path, cause),
+        };
+        let Listing {
+            directories,
+            files,
+            left_out,
+            failures,
+            ..
+        } = listing;
+        self.options.progress.add_files(1 + files.len() as u64);
+        self.failures.lock().extend(failures);
+        {
+            let mut tree = self.tree.lock();
+            tree.left_out += left_out;
+            tree.files.extend(files);
+            self.add_directory(&mut tree, pending.path, node);
+        }
+        for pending in directories {
+            scope.spawn(move |scope| self.visit(scope, pending));
+        }
+    }
+
+    fn add_directory(&self, tree: &mut Tree, path: ManifestPath, node: Node) {
+        if path.is_root() {
+            tree.root = node.metadata;
+        } else {
+            tree.files.push(Found::new(path, node));
+        }
+    }
+
+    fn fail(&self, path: ManifestPath, cause: Cause) {
+        self.failures.lock().push(Failure { path, cause });
     }
 }
 
 /// What cannot be opened as a directory any more has been replaced since it
 /// was seen in its parent.
-fn listing(error: io::Error) -> Cause {
+fn gone(error: io::Error) -> Cause {
     match Absence::of(&error) {
         Some(_) => Cause::Listing,
         None => Cause::List(error),
@@ -176,18 +252,23 @@ mod tests {
     use super::*;
     use std::fs;
 
+    fn walk_at(path: &std::path::Path, options: &Options) -> Result<Tree, Failures> {
+        walk(&RootDir::open(path).unwrap(), options)
+    }
+
     #[test]
     fn finds_everything_but_sockets() {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("a/b")).unwrap();
         fs::write(scratch.path().join("a/file"), "").unwrap();
         let socket = std::os::unix::net::UnixListener::bind(scratch.path().join("a/socket"));
-        let root = RootDir::open(scratch.path()).unwrap();
 
-        let tree = walk(&root, false, &Progress::default()).unwrap();
-        assert_eq!((tree.files.len(), tree.sockets_skipped), (3, 1));
-        let tree = walk(&root, true, &Progress::default()).unwrap();
-        assert_eq!((tree.files.len(), tree.sockets_skipped), (4, 0));
+        let mut options = Options::default();
+        let tree = walk_at(scratch.path(), &options).unwrap();
+        assert_eq!((tree.files.len(), tree.left_out.sockets), (3, 1));
+        options.selection.sockets = true;
+        let tree = walk_at(scratch.path(), &options).unwrap();
+        assert_eq!((tree.files.len(), tree.left_out.sockets), (4, 0));
         drop(socket);
     }
 
@@ -195,8 +276,7 @@ mod tests {
     fn names_a_path_that_is_too_deep() {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("d/".repeat(1025))).unwrap();
-        let root = RootDir::open(scratch.path()).unwrap();
-        let failures = walk(&root, false, &Progress::default()).unwrap_err();
+        let failures = walk_at(scratch.path(), &Options::default()).unwrap_err();
         let depth = &failures.first[0].cause;
         assert!(matches!(depth, Cause::Depth { found: 1025, .. }));
     }

@@ -4,27 +4,52 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::build::{Options, build};
+use crate::build::{Built, Convention, Options, Times, build};
 use crate::digest::Algorithm;
-use crate::manifest::Form;
+use crate::manifest::{Form, Timestamp};
 
 use super::manifest_output::{write_file, write_stdout};
 use super::progress::ProgressArguments;
+use super::selection::SelectionArguments;
 use super::{Failure, Outcome};
 
 /// Make a manifest of a directory
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Write the manifest to this file, whole or not at all [default: standard output]
+    /// Write the manifest to this file, whole or not at all; "-" is standard
+    /// output [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write exactly what the Go tool writes, without times, chunk tables and
     /// the root's own metadata
     #[arg(long)]
     compat: bool,
-    /// Take sockets too, which are left out otherwise
-    #[arg(long, conflicts_with = "compat")]
-    sockets: bool,
+
+    #[command(flatten)]
+    selection: SelectionArguments,
+
+    /// Say nothing of times
+    #[arg(long)]
+    no_times: bool,
+    /// Say of later times that they are this one, in seconds since 1970
+    /// [default: the variable SOURCE_DATE_EPOCH, if it is set]
+    #[arg(
+        long,
+        value_name = "EPOCH",
+        allow_negative_numbers = true,
+        conflicts_with = "no_times"
+    )]
+    clamp_mtime: Option<i64>,
+    /// How the tree says that files of lower layers are gone: "overlay" has
+    /// devices 0:0 and opaque attributes, "aufs" (and OCI) has .wh. files
+    #[arg(long, value_name = "CONVENTION", value_parser = convention)]
+    whiteouts: Option<Convention>,
+
+    /// Hash files with this: sha256, sha384, sha512 or blake3; may be repeated,
+    /// and all are made in one pass. The Go tool checks sha256 alone
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+    #[arg(default_values_t = Options::default().algorithms, conflicts_with = "compat")]
+    digest: Vec<Algorithm>,
     /// Size of the chunks that are hashed one by one
     #[arg(long, value_name = "BYTES", default_value_t = Options::default().chunk_size)]
     chunk_size: NonZeroU64,
@@ -32,7 +57,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = Options::default().chunk_threshold)]
     chunk_threshold: u64,
     /// What chunks are hashed with: blake3, sha256, sha384 or sha512
-    #[arg(long, value_name = "ALGORITHM", value_parser = chunk_algorithm)]
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
     #[arg(default_value_t = Options::default().chunk_algorithm)]
     chunk_digest: Algorithm,
     /// How many threads to use; 0 for one on each processor
@@ -54,9 +79,16 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     } else {
         Form::Full
     };
+    let mut algorithms = arguments.digest.clone();
+    algorithms.sort_unstable();
+    algorithms.dedup();
     let options = Options {
         form,
-        sockets: arguments.sockets,
+        selection: arguments.selection.read()?,
+        times: times(arguments)?,
+        xattrs: arguments.selection.xattrs(),
+        whiteouts: arguments.whiteouts,
+        algorithms,
         chunk_threshold: arguments.chunk_threshold,
         chunk_size: arguments.chunk_size,
         chunk_algorithm: arguments.chunk_digest,
@@ -68,21 +100,68 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     drop(shown);
     let bytes = built.manifest.encode(form)?;
     match &arguments.output {
-        Some(path) => write_file(path, &bytes)?,
-        None => write_stdout(&bytes)?,
+        Some(path) if path.as_os_str() != "-" => write_file(path, &bytes)?,
+        _ => write_stdout(&bytes)?,
     }
-    if built.sockets_skipped != 0 {
-        log::warn!("left out {} sockets", built.sockets_skipped);
-    }
-    log::info!(
-        "{} resources, {} bytes of content, manifest of {} bytes",
-        built.manifest.resources.len(),
-        built.content,
-        bytes.len()
-    );
+    report(&built, bytes.len());
     Ok(Outcome::Success)
 }
 
-fn chunk_algorithm(name: &str) -> Result<Algorithm, String> {
+fn report(built: &Built, size: usize) {
+    let left_out = &built.left_out;
+    if left_out.sockets != 0 {
+        log::warn!("left out {} sockets", left_out.sockets);
+    }
+    if let Some(path) = &left_out.appledouble_taken {
+        log::warn!(
+            "took AppleDouble files, the first is {path:?}; --strip-appledouble leaves them out"
+        );
+    }
+    for (count, what) in [
+        (left_out.ignored, "ignored names"),
+        (left_out.devices, "devices"),
+        (left_out.appledouble, "AppleDouble files"),
+        (left_out.caches, "contents of cache directories"),
+        (left_out.filesystems, "contents of other filesystems"),
+    ] {
+        if count != 0 {
+            log::info!("left out {count} {what}");
+        }
+    }
+    log::info!(
+        "{} resources, {} bytes of content, manifest of {size} bytes",
+        built.manifest.resources.len(),
+        built.content,
+    );
+}
+
+/// The name under which the makers of reproducible builds agreed to pass a time
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+fn times(arguments: &Arguments) -> Result<Times, Failure> {
+    if arguments.no_times {
+        return Ok(Times::Dropped);
+    }
+    let latest = match (arguments.clamp_mtime, std::env::var_os(SOURCE_DATE_EPOCH)) {
+        (Some(seconds), _) => seconds,
+        (None, Some(text)) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| format!("{SOURCE_DATE_EPOCH} is no number of seconds"))?,
+        (None, None) => return Ok(Times::Kept),
+    };
+    Ok(Timestamp::new(latest, 0).map_or(Times::Kept, Times::Clamped))
+}
+
+fn convention(name: &str) -> Result<Convention, String> {
+    match name {
+        "overlay" => Ok(Convention::Overlay),
+        "aufs" => Ok(Convention::Aufs),
+        _ => Err("known are overlay and aufs".to_owned()),
+    }
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::from_name(name).ok_or_else(|| "not an algorithm that is known".to_owned())
 }

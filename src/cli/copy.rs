@@ -41,7 +41,12 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     let progress = Arc::default();
     let shown = how.progress.show(quiet, &progress);
     let options = build::Options {
-        sockets: how.sockets,
+        selection: build::Selection {
+            sockets: how.sockets,
+            // A copy is of everything.
+            ignore_files: false,
+            ..build::Selection::default()
+        },
         // They are for those who read parts of a file.
         chunk_threshold: match arguments.output {
             Some(_) => build::Options::default().chunk_threshold,
@@ -52,8 +57,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
         ..build::Options::default()
     };
     let built = build(&arguments.source, &options)?;
-    if built.sockets_skipped != 0 {
-        log::warn!("left out {} sockets", built.sockets_skipped);
+    if built.left_out.sockets != 0 {
+        log::warn!("left out {} sockets", built.left_out.sockets);
     }
     let bytes = built.manifest.encode(Form::Full)?;
     drop(built);

@@ -19,6 +19,7 @@ pub mod mount_helper;
 pub mod output;
 mod progress;
 pub mod report;
+mod selection;
 pub mod source;
 mod stats;
 mod verify;

@@ -22,6 +22,6 @@ pub mod xattr;
 
 pub use absence::Absence;
 pub use handle::Handle;
-pub use root::RootDir;
+pub use root::{Entry, EntryKind, RootDir};
 pub use rustix::io::Errno;
 pub use stat::Stat;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::handle::Handle;
@@ -24,6 +24,40 @@ pub struct RootDir {
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
+
+/// How many bytes of a directory are read at once; what glibc takes.
+const LISTING_BUFFER: usize = 32 << 10;
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name.
+    pub name: OsString,
+    /// What it named when the directory was read.
+    pub kind: EntryKind,
+}
+
+/// What a directory says of a name in it (`d_type` of getdents64(2)). It may be
+/// something else by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// Anything else, or the filesystem does not say.
+    Other,
+}
+
+impl EntryKind {
+    const fn of(file_type: FileType) -> Self {
+        match file_type {
+            FileType::RegularFile => Self::Regular,
+            FileType::Directory => Self::Directory,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// How often opening is tried again when the kernel says so.
 const RETRIES: u32 = 100;
@@ -100,20 +134,37 @@ impl RootDir {
         self.handle(relative)?.stat()
     }
 
-    /// The names in this directory, without `.` and `..`, in no order.
+    /// The names in this directory, without `.` and `..`, in no order, and what
+    /// each of them was just now.
+    ///
+    /// # Errors
+    /// As getdents64(2).
+    pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        // It may have been listed before.
+        rustix::fs::seek(&self.descriptor, SeekFrom::Start(0))?;
+        let mut buffer = Vec::with_capacity(LISTING_BUFFER);
+        let mut listing = RawDir::new(&self.descriptor, buffer.spare_capacity_mut());
+        let mut entries = Vec::new();
+        while let Some(entry) = listing.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                entries.push(Entry {
+                    name: OsStr::from_bytes(name).to_owned(),
+                    kind: EntryKind::of(entry.file_type()),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The names alone.
     ///
     /// # Errors
     /// As getdents64(2).
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.descriptor)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
-            }
-        }
-        Ok(names)
+        let entries = self.entries()?.into_iter();
+        Ok(entries.map(|entry| entry.name).collect())
     }
 
     fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {

@@ -8,16 +8,36 @@ use rustix::io::Errno;
 /// A name and a value, in bytes.
 pub type Xattr = (Vec<u8>, Vec<u8>);
 
-/// All extended attributes that we may see of an open file, or of one that is
-/// held by an `O_PATH` descriptor, in no order. None where the filesystem has
-/// no attributes.
+/// All extended attributes that we may see of an open file, in no order. None
+/// where the filesystem has no attributes.
+///
+/// # Errors
+/// As flistxattr(2) and fgetxattr(2).
+pub fn of_open(file: impl AsFd) -> io::Result<Vec<Xattr>> {
+    collect(
+        |buffer| rustix::fs::flistxattr(&file, buffer),
+        |name, buffer| rustix::fs::fgetxattr(&file, name, buffer),
+    )
+}
+
+/// The same, also of a file that is held by an `O_PATH` descriptor.
 ///
 /// # Errors
 /// As listxattr(2) and getxattr(2).
 pub fn of(file: impl AsFd) -> io::Result<Vec<Xattr>> {
     let path = proc_path(&file);
     let path = path.as_str();
-    let names = match with_growing_buffer(|buffer| rustix::fs::listxattr(path, buffer)) {
+    collect(
+        |buffer| rustix::fs::listxattr(path, buffer),
+        |name, buffer| rustix::fs::getxattr(path, name, buffer),
+    )
+}
+
+fn collect(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Vec<Xattr>> {
+    let names = match with_growing_buffer(list) {
         // No attributes on this filesystem, or not on this kind of file.
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         names => names?,
@@ -27,7 +47,7 @@ pub fn of(file: impl AsFd) -> io::Result<Vec<Xattr>> {
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
     {
-        match with_growing_buffer(|buffer| rustix::fs::getxattr(path, name, buffer)) {
+        match with_growing_buffer(|buffer| get(name, buffer)) {
             Ok(value) => xattrs.push((name.to_vec(), value)),
             // It went since it was listed.
             Err(Errno::NODATA) => {}
@@ -41,16 +61,17 @@ pub fn of(file: impl AsFd) -> io::Result<Vec<Xattr>> {
 fn with_growing_buffer(
     call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
 ) -> rustix::io::Result<Vec<u8>> {
-    let mut buffer = vec![0; 256];
-    loop {
-        match call(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            Err(Errno::RANGE) if buffer.len() < 1 << 16 => buffer.resize(1 << 16, 0),
-            Err(error) => return Err(error),
+    // Most files have no attributes, and this takes no memory for them.
+    let mut small = [0; 256];
+    match call(&mut small) {
+        Ok(length) => Ok(small.get(..length).unwrap_or_default().to_vec()),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0; 1 << 16];
+            let length = call(&mut large)?;
+            large.truncate(length);
+            Ok(large)
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::sync::mpsc;
+use std::thread;
 
 use thiserror::Error;
 
@@ -16,6 +18,12 @@ use super::chunk::ChunkHasher;
 
 /// Larger ones gain nothing.
 const BUFFER_SIZE: usize = 128 << 10;
+
+/// Files of at least this many bytes are worth a second thread.
+const LARGE_MIN: u64 = 8 << 20;
+
+/// How much of such a file goes from one thread to the other at once, in bytes.
+const STRIDE: usize = 1 << 20;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_SIZE]);
@@ -106,21 +114,36 @@ pub fn hash(
     if !Stat::of(&file)?.is_unchanged(before) {
         return Err(ReadError::Changed);
     }
-    let mut counted = 0;
-    let count = |bytes| {
-        counted += bytes;
-        progress.add_bytes(bytes);
+    hash_open(&file, before, wanted, progress)
+}
+
+/// The same of an open file that was just now as `before` says.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn hash_open(
+    file: &File,
+    before: &Stat,
+    wanted: &Wanted<'_>,
+    progress: &Progress,
+) -> Result<Hashes, ReadError> {
+    let mut hashing = Hashing::new(wanted, progress);
+    let read = if before.size < LARGE_MIN {
+        BUFFER.with_borrow_mut(|buffer| hashing.read(file, before.size, buffer))
+    } else {
+        hashing.read_ahead(file, before.size)
     };
-    let hashes = BUFFER
-        .with_borrow_mut(|buffer| read(&file, before.size, wanted, buffer, count))
-        .and_then(|hashes| match Stat::of(&file)?.is_unchanged(before) {
-            true => Ok(hashes),
-            false => Err(ReadError::Changed),
-        });
-    if hashes.is_err() {
-        progress.take_back_bytes(counted);
+    let unchanged = read.and_then(|()| match Stat::of(file)?.is_unchanged(before) {
+        true => Ok(()),
+        false => Err(ReadError::Changed),
+    });
+    match unchanged {
+        Ok(()) => Ok(hashing.hasher.finish()),
+        Err(error) => {
+            progress.take_back_bytes(hashing.counted);
+            Err(error)
+        }
     }
-    hashes
 }
 
 /// A file that was there a moment ago is not missing, but changed.
@@ -131,31 +154,98 @@ fn gone(error: io::Error) -> ReadError {
     }
 }
 
-/// Reads `size` bytes and no more, however fast the file grows.
-fn read(
-    file: &File,
-    size: u64,
-    wanted: &Wanted<'_>,
-    buffer: &mut [u8],
-    mut count: impl FnMut(u64),
-) -> Result<Hashes, ReadError> {
-    if size > BUFFER_SIZE as u64 {
-        file::advise_sequential(file);
+/// Reads as many bytes as there must be.
+fn fill(file: &File, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    if file::read_full_at(file, buffer, offset)? != buffer.len() {
+        return Err(ReadError::Changed);
     }
-    let mut hasher = ContentHasher::new(wanted);
-    let mut offset = 0;
-    while offset < size {
-        let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
-        let length = left.min(buffer.len());
-        let part = buffer.get_mut(..length).unwrap_or_default();
-        if file::read_full_at(file, part, offset)? != length {
-            return Err(ReadError::Changed);
+    Ok(())
+}
+
+/// A file that is read and hashed.
+struct Hashing<'a> {
+    hasher: ContentHasher<'a>,
+    progress: &'a Progress,
+    /// How many bytes were counted there.
+    counted: u64,
+}
+
+/// Both read `size` bytes and no more, however fast the file grows.
+impl<'a> Hashing<'a> {
+    fn new(wanted: &Wanted<'a>, progress: &'a Progress) -> Self {
+        Self {
+            hasher: ContentHasher::new(wanted),
+            progress,
+            counted: 0,
         }
-        hasher.update(part);
-        offset += length as u64;
-        count(length as u64);
     }
-    Ok(hasher.finish())
+
+    fn count(&mut self, bytes: usize) {
+        self.progress.add_bytes(bytes as u64);
+        self.counted += bytes as u64;
+    }
+
+    fn read(&mut self, file: &File, size: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        if size > buffer.len() as u64 {
+            file::advise_sequential(file);
+        }
+        let mut offset = 0;
+        while offset < size {
+            let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+            let length = left.min(buffer.len());
+            let part = buffer.get_mut(..length).unwrap_or_default();
+            fill(file, part, offset)?;
+            self.hasher.update(part);
+            self.count(length);
+            offset += length as u64;
+        }
+        Ok(())
+    }
+
+    /// The digest of the whole can only go byte after byte, and is what takes
+    /// longest. Everything else goes beside it, on another thread. That is none
+    /// of rayon's, which would begin another file whenever it has to wait.
+    fn read_ahead(&mut self, file: &File, size: u64) -> Result<(), ReadError> {
+        file::advise_sequential(file);
+        let mut chunks = self.hasher.chunks.take();
+        let (read, chunks) = thread::scope(|scope| {
+            let (give, take) = mpsc::sync_channel::<Vec<u8>>(1);
+            let (give_back, take_back) = mpsc::channel();
+            let reader = thread::Builder::new().spawn_scoped(scope, move || {
+                let mut offset = 0;
+                let mut read = Ok(());
+                while offset < size {
+                    let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+                    let mut stride: Vec<u8> = take_back.try_recv().unwrap_or_default();
+                    stride.resize(left.min(STRIDE), 0);
+                    read = fill(file, &mut stride, offset);
+                    if read.is_err() {
+                        break;
+                    }
+                    if let Some(chunks) = &mut chunks {
+                        chunks.update(&stride);
+                    }
+                    offset += stride.len() as u64;
+                    if give.send(stride).is_err() {
+                        break;
+                    }
+                }
+                (read, chunks)
+            })?;
+            for stride in take {
+                let whole = &mut self.hasher.whole;
+                whole.iter_mut().for_each(|one| one.update(&stride));
+                self.count(stride.len());
+                // The reader may have ended.
+                let _ = give_back.send(stride);
+            }
+            reader
+                .join()
+                .map_err(|_| io::Error::other("a thread ended"))
+        })?;
+        self.hasher.chunks = chunks;
+        read
+    }
 }
 
 #[cfg(test)]

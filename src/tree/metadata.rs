@@ -1,6 +1,7 @@
 //! What a manifest can declare of a file besides its content.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
 use thiserror::Error;
@@ -36,25 +37,28 @@ pub enum NodeError {
 }
 
 /// Looks at a file below `root`; at the link itself where it is a symlink.
+/// Extended attributes are looked at only `with_xattrs`.
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn inspect(root: &RootDir, path: &ManifestPath) -> Result<Node, NodeError> {
-    inspect_handle(&root.handle(path.relative())?)
+pub fn inspect(root: &RootDir, path: &ManifestPath, with_xattrs: bool) -> Result<Node, NodeError> {
+    inspect_handle(&root.handle(path.relative())?, with_xattrs)
 }
 
 /// Looks at a file that is held.
 ///
 /// # Errors
 /// See [`NodeError`].
-pub fn inspect_handle(handle: &Handle) -> Result<Node, NodeError> {
+pub fn inspect_handle(handle: &Handle, with_xattrs: bool) -> Result<Node, NodeError> {
+    let xattrs = if with_xattrs {
+        handle.xattrs()?
+    } else {
+        Vec::new()
+    };
     let stat = handle.stat()?;
-    let metadata = metadata_of(&stat, handle.xattrs()?)?;
+    let metadata = metadata_of(&stat, xattrs)?;
     let kind = match metadata.mode.file_type() {
-        FileType::Regular => Kind::Regular(Content {
-            size: stat.size,
-            ..Content::default()
-        }),
+        FileType::Regular => regular(&stat),
         FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Symlink(handle.read_link()?.into_vec().into_boxed_slice()),
         FileType::Fifo => Kind::Fifo,
@@ -66,6 +70,38 @@ pub fn inspect_handle(handle: &Handle) -> Result<Node, NodeError> {
         stat,
         metadata,
         kind,
+    })
+}
+
+/// Looks at a file that is open for reading; `None` if it is neither a regular
+/// file nor a directory.
+///
+/// # Errors
+/// See [`NodeError`].
+pub fn inspect_open(file: impl AsFd, with_xattrs: bool) -> Result<Option<Node>, NodeError> {
+    let stat = Stat::of(&file)?;
+    let kind = match FileMode::from_stat(stat.st_mode).map(FileMode::file_type) {
+        Some(FileType::Regular) => regular(&stat),
+        Some(FileType::Directory) => Kind::Directory,
+        _ => return Ok(None),
+    };
+    let xattrs = if with_xattrs {
+        xattr::of_open(&file)?
+    } else {
+        Vec::new()
+    };
+    Ok(Some(Node {
+        metadata: metadata_of(&stat, xattrs)?,
+        stat,
+        kind,
+    }))
+}
+
+/// Without its digests.
+fn regular(stat: &Stat) -> Kind {
+    Kind::Regular(Content {
+        size: stat.size,
+        ..Content::default()
     })
 }
 
@@ -111,7 +147,7 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let kind = |path: &[u8]| {
             let path = ManifestPath::parse(path).unwrap();
-            inspect(&root, &path).unwrap().kind
+            inspect(&root, &path, true).unwrap().kind
         };
         assert_eq!(kind(b"/"), Kind::Directory);
         assert!(matches!(kind(b"/file"), Kind::Regular(content) if content.size == 5));

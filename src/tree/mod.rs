@@ -7,5 +7,5 @@ mod content;
 mod metadata;
 
 pub use chunk::ChunkHasher;
-pub use content::{ContentHasher, Hashes, ReadError, Wanted, hash};
-pub use metadata::{Node, NodeError, inspect, inspect_handle, metadata_of};
+pub use content::{ContentHasher, Hashes, ReadError, Wanted, hash, hash_open};
+pub use metadata::{Node, NodeError, inspect, inspect_handle, inspect_open, metadata_of};
