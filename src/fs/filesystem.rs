@@ -144,14 +144,15 @@ impl Filesystem {
     }
 
     /// Takes notice that a file is being read from its beginning, and tells
-    /// which small files will be read next, by the look of it.
+    /// which small files will be read next, by the look of it, of those that
+    /// the reader's kernel knows.
     #[must_use]
-    pub fn expect_after(&self, ino: Ino) -> Vec<Ino> {
-        self.ahead
-            .on_read(ino, |ino| match self.table.get(ino)?.kind() {
-                InodeKind::Regular(size) => Some(size),
-                _ => None,
-            })
+    pub fn expect_after(&self, ino: Ino, is_known: impl Fn(Ino) -> bool) -> Vec<Ino> {
+        let size_of = |ino| match self.table.get(ino)?.kind() {
+            InodeKind::Regular(size) => Some(size),
+            _ => None,
+        };
+        self.ahead.on_read(ino, size_of, is_known)
     }
 
     /// All of a small file that nobody has asked for yet. That it is refused is
@@ -258,8 +259,7 @@ impl Filesystem {
         work: impl FnOnce(&Declared<'_>) -> Result<T, FsError>,
     ) -> Result<T, FsError> {
         let inode = self.inode(ino)?;
-        let path = inode.path();
-        match (inode.declared(&path), inode.kind()) {
+        match (inode.declared(&inode), inode.kind()) {
             (Some(declared), _) => work(&declared),
             (None, InodeKind::Directory(_)) => Err(FsError::IsDirectory),
             (None, _) => Err(FsError::WrongKind),

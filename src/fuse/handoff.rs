@@ -12,14 +12,15 @@ use parking_lot::Mutex;
 
 use crate::inode::Ino;
 
-/// The reads that are under way, and the file that is being stored.
+/// The reads that are under way, and the files that are being stored.
 #[derive(Debug, Default)]
 pub(super) struct Handoff(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     reads: HashMap<Ino, usize>,
-    storing: Option<(Ino, Bytes)>,
+    /// A few at the most: one for each thread that stores.
+    storing: Vec<(Ino, Bytes)>,
 }
 
 impl Handoff {
@@ -27,9 +28,7 @@ impl Handoff {
     /// and the read need not begin.
     pub(super) fn begin_read(&self, ino: Ino) -> Option<Bytes> {
         let mut state = self.0.lock();
-        if let Some((storing, content)) = &state.storing
-            && *storing == ino
-        {
+        if let Some((_, content)) = state.storing.iter().find(|(storing, _)| *storing == ino) {
             return Some(content.clone());
         }
         *state.reads.entry(ino).or_default() += 1;
@@ -54,10 +53,10 @@ impl Handoff {
             if state.reads.contains_key(&ino) {
                 return;
             }
-            state.storing = Some((ino, content.clone()));
+            state.storing.push((ino, content.clone()));
         }
         store();
-        self.0.lock().storing = None;
+        self.0.lock().storing.retain(|(storing, _)| *storing != ino);
     }
 }
 

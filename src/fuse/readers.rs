@@ -89,12 +89,16 @@ impl Readers {
     /// Small reads are done on the thread that took the request, for waking up
     /// another one can take longer than the read; but never on all of these
     /// threads, so that one is left for metadata however long a read takes.
-    fn read_prepared(&self, ino: Ino, job: Job) {
+    fn read_prepared(&self, ino: Ino, job: Job, overtaken: bool) {
         if job.size > SMALL_READ || !self.may_read_here() {
             spawn_read(&self.quick, &self.filesystem, ino, job);
             return;
         }
-        read_now(&self.filesystem, ino, job);
+        let read = guard(|| self.filesystem.read(ino, job.offset, job.size));
+        if overtaken && let Some(pusher) = self.pusher.get() {
+            pusher.help();
+        }
+        (job.reply)(read);
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -123,6 +127,7 @@ impl Readers {
         size: u32,
         reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
     ) {
+        let mut overtaken = false;
         let job = match self.pusher.get() {
             None => Job::new(offset, size, reply),
             Some(pusher) => {
@@ -131,9 +136,9 @@ impl Readers {
                     return;
                 }
                 if offset == 0 {
-                    let mut files = self.filesystem.expect_after(ino);
-                    files.retain(|ino| self.known.has(*ino));
-                    pusher.push(files);
+                    overtaken = pusher.overtaken(ino);
+                    let is_known = |ino| self.known.has(ino);
+                    pusher.push(self.filesystem.expect_after(ino, is_known));
                 }
                 let handoff = Arc::clone(pusher.handoff());
                 Job::new(offset, size, move |read| {
@@ -143,7 +148,7 @@ impl Readers {
             }
         };
         if self.filesystem.is_prepared(ino) {
-            self.read_prepared(ino, job);
+            self.read_prepared(ino, job, overtaken);
             return;
         }
         let mut preparing = self.preparing.lock();

@@ -43,7 +43,10 @@ impl Session {
         let acl = fuser::SessionACL::All;
         let requests = adapter.requests();
         let session = fuser::Session::from_fd(adapter, device, acl, config)?;
-        let _ = pusher.set(Pusher::start(session.notifier(), filesystem)?);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // The reader has a core of its own to go on with.
+        let pushers = (cores / 2).clamp(1, 4);
+        let _ = pusher.set(Pusher::start(session.notifier(), filesystem, pushers)?);
         Ok(Self { session, requests })
     }
 

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::manifest::{Chunks, Content, Xattr};
 use crate::mode::FileMode;
-use crate::verify::{ChunksRef, Declared, FileId, Whole};
+use crate::verify::{ChunksRef, Declared, FileId, Located, Whole};
 
 /// An inode number. The root has 1; the others follow from the manifest alone,
 /// so the same manifest always gives the same numbers.
@@ -166,12 +166,7 @@ impl RichContent {
         }
     }
 
-    pub fn declared<'a>(
-        &'a self,
-        id: FileId,
-        path: &'a crate::path::ManifestPath,
-        size: u64,
-    ) -> Declared<'a> {
+    pub fn declared<'a>(&'a self, id: FileId, path: &'a dyn Located, size: u64) -> Declared<'a> {
         Declared {
             id,
             path,

@@ -6,7 +6,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::manifest::{DeviceNumber, Timestamp, Xattr};
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
-use crate::verify::{Declared, FileId, Whole};
+use crate::verify::{Declared, FileId, Located, Whole};
 
 use super::record::{Attributes, Ino, NO_TIME, Record, Span};
 use super::table::InodeTable;
@@ -41,6 +41,12 @@ pub struct Dirent<'t> {
     pub name: &'t [u8],
     /// What it names.
     pub inode: Inode<'t>,
+}
+
+impl Located for Inode<'_> {
+    fn path(&self) -> ManifestPath {
+        Inode::path(self)
+    }
 }
 
 impl<'t> Inode<'t> {
@@ -178,9 +184,10 @@ impl<'t> Inode<'t> {
             .unwrap_or(*self)
     }
 
-    /// What can vouch for the content of a regular file whose path is `path`.
+    /// What can vouch for the content of a regular file that lies at `path`;
+    /// the inode itself is one.
     #[must_use]
-    pub fn declared<'a>(&self, path: &'a ManifestPath) -> Option<Declared<'a>>
+    pub fn declared<'a>(&self, path: &'a dyn Located) -> Option<Declared<'a>>
     where
         't: 'a,
     {

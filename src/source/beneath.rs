@@ -53,7 +53,7 @@ impl Beneath {
                 found: stat.size,
             });
         }
-        Ok(Box::new(RegularFile(file)))
+        Ok(Box::new(RegularFile { file, size }))
     }
 
     /// See [`super::Source::remove`].
@@ -101,14 +101,18 @@ fn classify(error: &io::Error) -> SourceError {
 }
 
 #[derive(Debug)]
-struct RegularFile(File);
+struct RegularFile {
+    file: File,
+    /// What it had when it was opened.
+    size: u64,
+}
 
 impl SourceFile for RegularFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        sys::file::read_full_at(&self.0, buffer, offset)
+        sys::file::read_to_end_at(&self.file, buffer, offset, self.size)
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.as_fd())
+        Some(self.file.as_fd())
     }
 }

@@ -11,7 +11,21 @@ use rustix::fs::Advice;
 ///
 /// # Errors
 /// As pread(2), but for `EINTR`, after which it goes on.
-pub fn read_full_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<usize> {
+pub fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    read_to_end_at(file, buffer, offset, u64::MAX)
+}
+
+/// As [`read_full_at`], but does not ask whether anything follows once it has
+/// come to byte `end`.
+///
+/// # Errors
+/// As pread(2), but for `EINTR`, after which it goes on.
+pub fn read_to_end_at(
+    file: &File,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+    end: u64,
+) -> io::Result<usize> {
     let mut done = 0;
     while !buffer.is_empty() {
         match file.read_at(buffer, offset) {
@@ -20,6 +34,9 @@ pub fn read_full_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::
                 buffer = buffer.get_mut(count..).unwrap_or_default();
                 offset = offset.saturating_add(count as u64);
                 done += count;
+                if offset == end {
+                    break;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

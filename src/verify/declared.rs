@@ -8,13 +8,26 @@ use crate::path::ManifestPath;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u64);
 
+/// What lies somewhere in the source. Where, is asked only to open it or to
+/// refuse it: reading on in what is open costs no path.
+pub trait Located: std::fmt::Debug {
+    /// Where the source has it.
+    fn path(&self) -> ManifestPath;
+}
+
+impl Located for ManifestPath {
+    fn path(&self) -> ManifestPath {
+        self.clone()
+    }
+}
+
 /// Everything that can vouch for the content of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Declared<'a> {
     /// The file; two files of one verifier have two ids.
     pub id: FileId,
     /// Where the source has it.
-    pub path: &'a ManifestPath,
+    pub path: &'a dyn Located,
     /// Size in bytes.
     pub size: u64,
     /// Digests of the whole.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::escape::Escaped;
 use crate::path::ManifestPath;
+
+use super::declared::Located;
 use crate::source::SourceError;
 
 /// A refusal, shared by all who waited for the same block.
@@ -73,9 +75,9 @@ impl Reason {
 }
 
 impl VerifyError {
-    pub(super) fn new(path: &ManifestPath, offset: u64, length: u64, reason: Reason) -> Self {
+    pub(super) fn new(path: &dyn Located, offset: u64, length: u64, reason: Reason) -> Self {
         Self(Arc::new(Refused {
-            path: path.clone(),
+            path: path.path(),
             offset,
             length,
             reason,

@@ -22,6 +22,6 @@ mod flight;
 mod table;
 mod verifier;
 
-pub use declared::{ChunksRef, Declared, FileId, Whole};
+pub use declared::{ChunksRef, Declared, FileId, Located, Whole};
 pub use error::{Mismatch, Reason, Refused, VerifyError};
 pub use verifier::{Options, Verifier};

@@ -4,6 +4,8 @@
 //! A tag is a BLAKE3 hash under a key that nobody else knows and that is new
 //! for each verifier, so nobody can make a block that fits a tag.
 
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use crate::digest::{Digest, Hasher};
@@ -25,53 +27,31 @@ pub(super) struct Table(Box<[[u8; 32]]>);
 
 impl Table {
     /// Reads a whole file, checks it, and keeps the tags.
+    ///
+    /// A digest of the whole can only go byte after byte; reading and tagging
+    /// go on beside it.
     pub(super) fn fill(
         key: &Key,
         declared: &Declared<'_>,
         file: &dyn SourceFile,
     ) -> Result<Self, Reason> {
         let wanted: Vec<Digest> = declared.whole.iter().collect();
-        let mut hashers: Vec<Hasher> = wanted
+        let hashers: Vec<Hasher> = wanted
             .iter()
             .map(|digest| Hasher::new(digest.algorithm()))
             .collect();
-        let mut tags = Vec::new();
-        let block = private_block(declared.size) as usize;
-        let room = STRIDE.next_multiple_of(block);
-        let mut offset = 0;
-        let mut stride = read_stride(file, vec![0; room], offset)?;
-        let mut spare = Vec::new();
-        while !stride.is_empty() {
-            offset = offset.saturating_add(stride.len() as u64);
-            if offset > declared.size {
-                return Err(Reason::Long {
-                    wanted: declared.size,
-                });
-            }
-            // Tags are of whole blocks, so nothing may come behind a part of one.
-            if stride.len() < room && offset < declared.size {
-                break;
-            }
-            // The digest of the whole can only go byte after byte; everything
-            // else goes beside it.
-            spare.resize(room, 0);
-            let next = thread::scope(|scope| {
-                let hashing =
-                    scope.spawn(|| hashers.iter_mut().for_each(|hasher| hasher.update(&stride)));
-                tags.extend(stride.chunks(block).map(|block| tag(key, block)));
-                let next = read_stride(file, spare, offset);
-                // Only hashing could panic, and it does not.
-                let _ = hashing.join();
-                next
-            })?;
-            spare = std::mem::replace(&mut stride, next);
-        }
-        if offset < declared.size {
-            return Err(Reason::Short {
-                wanted: declared.size,
-                found: offset,
-            });
-        }
+        let (tags, hashers) = thread::scope(|scope| {
+            // What is read waits in here, and comes back when it was hashed.
+            let (give, strides) = sync_channel(1);
+            let (give_back, used) = channel();
+            let hashing = scope.spawn(move || hash(hashers, strides, &give_back));
+            let tags = tag_all(key, declared, file, &used, &give);
+            drop(give);
+            // Only hashing could panic, and it does not.
+            hashing.join().map(|hashers| (tags, hashers))
+        })
+        .map_err(|_| Reason::Io(io::Error::other("hashing panicked")))?;
+        let tags = tags?;
         for (wanted, hasher) in wanted.into_iter().zip(hashers) {
             Reason::compare(wanted, hasher.finish())?;
         }
@@ -92,12 +72,55 @@ impl Table {
     }
 }
 
-/// The next bytes of a file; fewer than there is room for only at its end, and
-/// none behind it.
-fn read_stride(file: &dyn SourceFile, mut room: Vec<u8>, offset: u64) -> Result<Vec<u8>, Reason> {
-    let count = file.read_at(&mut room, offset).map_err(Reason::Io)?;
-    room.truncate(count);
-    Ok(room)
+fn hash(
+    mut hashers: Vec<Hasher>,
+    strides: Receiver<Vec<u8>>,
+    give_back: &Sender<Vec<u8>>,
+) -> Vec<Hasher> {
+    for stride in strides {
+        hashers.iter_mut().for_each(|hasher| hasher.update(&stride));
+        // Nobody takes the last ones.
+        let _ = give_back.send(stride);
+    }
+    hashers
+}
+
+/// Reads a file, tags its blocks, and gives all that it reads on; `used` has
+/// buffers that may be filled again.
+fn tag_all(
+    key: &Key,
+    declared: &Declared<'_>,
+    file: &dyn SourceFile,
+    used: &Receiver<Vec<u8>>,
+    give: &SyncSender<Vec<u8>>,
+) -> Result<Vec<[u8; 32]>, Reason> {
+    let block = private_block(declared.size) as usize;
+    let room = STRIDE.next_multiple_of(block);
+    let mut tags = Vec::new();
+    let mut offset: u64 = 0;
+    loop {
+        let mut stride = used.try_recv().unwrap_or_default();
+        stride.resize(room, 0);
+        let count = file.read_at(&mut stride, offset).map_err(Reason::Io)?;
+        stride.truncate(count);
+        offset = offset.saturating_add(count as u64);
+        if offset > declared.size {
+            return Err(Reason::Long {
+                wanted: declared.size,
+            });
+        }
+        // Tags are of whole blocks, so nothing may come behind a part of one.
+        if count < room && offset < declared.size {
+            return Err(Reason::Short {
+                wanted: declared.size,
+                found: offset,
+            });
+        }
+        tags.extend(stride.chunks(block).map(|block| tag(key, block)));
+        if count == 0 || give.send(stride).is_err() {
+            return Ok(tags);
+        }
+    }
 }
 
 fn tag(key: &Key, block: &[u8]) -> [u8; 32] {

@@ -233,7 +233,8 @@ impl Verifier {
         let length = range.end - range.start;
         let refuse = |reason| VerifyError::new(declared.path, range.start, length, reason);
         match plan {
-            Plan::Whole => self.with_file(declared, |file| {
+            // Read once and not again soon: it is not kept open.
+            Plan::Whole => self.with_new_file(declared, |file| {
                 // One more byte shows whether the file goes on.
                 let mut block = read_block(file, 0, length.saturating_add(1))?;
                 match (block.len() as u64).cmp(&length) {
@@ -293,8 +294,9 @@ impl Verifier {
     /// that a reader should hear of while we keep files open: they go first.
     fn open(&self, declared: &Declared<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
         let digests: Vec<Digest> = declared.whole.iter().collect();
+        let path = declared.path.path();
         let content = ContentRef {
-            path: declared.path,
+            path: &path,
             size: declared.size,
             digests: &digests,
         };
@@ -325,6 +327,15 @@ impl Verifier {
         let value = work(&*file)?;
         self.files.lock().put(declared.id, file);
         Ok(value)
+    }
+
+    /// Does something with the file of the source, which is opened for it.
+    fn with_new_file<T>(
+        &self,
+        declared: &Declared<'_>,
+        work: impl Fn(&dyn SourceFile) -> Result<T, Reason>,
+    ) -> Result<T, Reason> {
+        work(&*self.open(declared).map_err(Reason::Source)?)
     }
 }
 
