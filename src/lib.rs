@@ -14,7 +14,7 @@
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
-//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`check`], [`list`] |
+//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], then [`check`] |
 //! | 8 | [`cli`] |
 
 pub mod apply;

@@ -84,6 +84,22 @@ impl FileType {
     }
 }
 
+impl FileType {
+    /// One word for it, where a program reads.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Regular => "file",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+            Self::Fifo => "fifo",
+            Self::CharDevice => "char-device",
+            Self::BlockDevice => "block-device",
+            Self::Socket => "socket",
+        }
+    }
+}
+
 impl fmt::Display for FileType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of each layer, from the lowest.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["sys"],
     &["escape", "progress"],
     &["attributes", "digest", "mode", "path"],
@@ -19,7 +19,8 @@ const LAYERS: [&[&str]; 10] = [
     &["verify"],
     &["inode"],
     &["fs"],
-    &["apply", "build", "cat", "check", "fuse", "list"],
+    &["apply", "build", "cat", "fuse", "list"],
+    &["check"],
     &["cli"],
 ];
 

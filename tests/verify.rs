@@ -379,7 +379,13 @@ fn a_file_that_does_not_hold_still_is_trouble() {
         // On a busy machine nothing may change just while it is read.
         let mut tries = (0..100).map(|_| {
             told.clear();
-            let tell = |finding: &check::Finding| told.push(finding.to_string());
+            let tell = |finding: &check::Finding| {
+                told.push(match finding {
+                    check::Finding::Trouble(trouble) => trouble.to_string(),
+                    check::Finding::Different(difference) => format!("{difference:?}"),
+                });
+                Ok(())
+            };
             check::verify(&root, &manifest, &options, tell).unwrap()
         });
         let summary = tries.find(|summary| summary.troubles > 0);

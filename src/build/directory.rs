@@ -148,6 +148,10 @@ impl Directory<'_> {
         path: &ManifestPath,
         listing: &mut Listing,
     ) -> Result<(), Cause> {
+        let selection = &self.options.selection;
+        if !self.options.content && !selection.without_appledouble {
+            return self.take_other(name, path, listing);
+        }
         if self.is_ignored(path, false) {
             listing.left_out.ignored += 1;
             return Ok(());
@@ -162,7 +166,7 @@ impl Directory<'_> {
             return self.take_other(name, path, listing);
         };
         if left_out::is_appledouble(name, &file).map_err(ReadError::from)? {
-            if self.options.selection.without_appledouble {
+            if selection.without_appledouble {
                 listing.left_out.appledouble += 1;
                 return Ok(());
             }

@@ -72,7 +72,11 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
         // Refuse what it cannot hold before hours of hashing.
         links::check_names(&found)?;
     }
-    let content = hash::fill(root, &mut found, options)?;
+    let content = if options.content {
+        hash::fill(root, &mut found, options)?
+    } else {
+        0
+    };
     manifest.resources = found.into_iter().map(|file| file.resource).collect();
     Ok(Built {
         manifest,

@@ -19,6 +19,9 @@ pub struct Options {
     /// The form that it will be written in. The compatible one has no chunk
     /// tables, so none are made for it.
     pub form: Form,
+    /// Whether content is hashed; else regular files have a size and no digest,
+    /// and are not opened.
+    pub content: bool,
     /// What is left out.
     pub selection: Selection,
     /// What is said of the times of the last change.
@@ -132,6 +135,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             form: Form::Full,
+            content: true,
             selection: Selection::default(),
             times: Times::default(),
             xattrs: None,

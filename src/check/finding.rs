@@ -1,159 +1,135 @@
-//! What a check has to say, in the words of the Go tool where it has any.
+//! What a comparison has to say.
 
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::attributes::Attribute;
 use crate::digest::Digest;
 use crate::escape::Escaped;
 use crate::manifest::{DeviceNumber, Timestamp};
-use crate::mode::FileMode;
-use crate::path::ManifestPath;
+use crate::mode::{FileMode, FileType};
+use crate::path::{ManifestPath, PathError};
 use crate::sys::Absence;
 use crate::tree::{NodeError, ReadError};
 
-/// Something that is not as the manifest declares, or cannot be told.
-#[derive(Debug, Error)]
+/// Something that is not the same on both sides, or of which that cannot be
+/// told.
+#[derive(Debug)]
 pub enum Finding {
-    /// The tree differs from the manifest.
-    #[error(transparent)]
-    Different(#[from] Difference),
-    /// It cannot be told whether it does.
-    #[error(transparent)]
-    Trouble(#[from] Trouble),
+    /// A path that differs.
+    Different(Difference),
+    /// A path of which it cannot be told whether it differs, or in what else.
+    Trouble(Trouble),
 }
 
-/// A difference of the tree (`found`) from the manifest (`wanted`).
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Difference {
-    /// There is no such file.
-    #[error("lstat {}: {absence}", Escaped(.place.as_os_str().as_encoded_bytes()))]
-    Absent {
-        /// Where it should be, below the root as it was given.
-        place: PathBuf,
+/// A path that is not the same on both sides: the wanted one (the manifest, or
+/// the first side) and the found one (the directory, or the second side).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which path.
+    pub path: ManifestPath,
+    /// What kind of file it is where it is wanted, or else where it was found.
+    pub file_type: FileType,
+    /// In what it differs.
+    pub kind: DifferenceKind,
+}
+
+/// In what a path differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// It is wanted, and was not found.
+    Missing {
         /// Why there is none.
         absence: Absence,
+        /// The first of its hard links that was found.
+        link_to: Option<ManifestPath>,
     },
-    /// Type or permissions.
-    #[error("resource {path:?} has incorrect mode: {found} != {wanted}")]
-    Mode {
-        /// Which resource.
-        path: ManifestPath,
-        /// Its mode in the tree.
-        found: FileMode,
-        /// Its mode in the manifest.
-        wanted: FileMode,
-    },
-    /// Owner or group.
-    #[error("unexpected {which} for {path:?}: {found} != {wanted}")]
-    Owner {
-        /// `uid` or `gid`.
-        which: &'static str,
-        /// Which resource.
-        path: ManifestPath,
-        /// The number in the tree.
-        found: u32,
-        /// The number in the manifest.
-        wanted: u32,
-    },
+    /// It was found, and is not wanted.
+    Added,
+    /// It is on both sides, and differs in these attributes; at least one.
+    Changed(Vec<Change>),
+}
+
+/// One attribute that is not the same on both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// What kind of file it is; nothing else was compared.
+    Type(Sides<FileMode>),
+    /// Permissions.
+    Mode(Sides<FileMode>),
+    /// Owner, as a number.
+    Uid(Sides<u32>),
+    /// Group, as a number.
+    Gid(Sides<u32>),
     /// Time of the last change.
-    #[error("resource {path:?} has incorrect mtime: {} != {}", Time(*.found), Time(*.wanted))]
-    Mtime {
-        /// Which resource.
-        path: ManifestPath,
-        /// The time in the tree.
-        found: Timestamp,
-        /// The time in the manifest.
-        wanted: Timestamp,
-    },
-    /// An extended attribute that is not there, or that we may not see.
-    #[error("resource {path:?} target missing xattr {:?}", Escaped(.name))]
-    XattrMissing {
-        /// Which resource.
-        path: ManifestPath,
-        /// Name of the attribute.
+    Mtime(Sides<Timestamp>),
+    /// An extended attribute; `None` where there is none, or none that we may
+    /// see.
+    Xattr {
+        /// Its name.
         name: Box<[u8]>,
+        /// Its values.
+        values: Sides<Option<Box<[u8]>>>,
     },
-    /// An extended attribute with another value.
-    #[error("xattr {:?} value differs for resource {path:?}", Escaped(.name))]
-    XattrValue {
-        /// Which resource.
-        path: ManifestPath,
-        /// Name of the attribute.
-        name: Box<[u8]>,
-    },
-    /// Size of a regular file.
-    #[error("resource {path:?} target has incorrect size: {found} != {wanted}")]
-    Size {
-        /// Which resource.
-        path: ManifestPath,
-        /// Bytes in the tree.
-        found: u64,
-        /// Bytes in the manifest.
-        wanted: u64,
-    },
-    /// Content of a regular file, as a whole.
-    #[error("digests for resource {path:?} do not match: {} != {}", List(.found), List(.wanted))]
-    Digest {
-        /// Which resource.
-        path: ManifestPath,
-        /// Its digests in the tree, by the algorithms of the manifest.
-        found: Vec<Digest>,
-        /// The digests of the manifest whose algorithms we know.
-        wanted: Vec<Digest>,
-    },
-    /// Content of a regular file, by its chunk table.
-    #[error(
-        "chunks of resource {path:?} do not match: {bad} of {count}, the first at byte {offset}"
-    )]
-    Chunks {
-        /// Which resource.
-        path: ManifestPath,
-        /// How many chunks differ.
-        bad: u64,
-        /// How many there are.
-        count: u64,
-        /// Where the first one that differs begins.
-        offset: u64,
-    },
-    /// The manifest has nothing to check the content with.
-    #[error("resource {0:?} has no digest that can be checked")]
-    NoDigest(ManifestPath),
+    /// Size of a regular file. Its content was not compared.
+    Size(Sides<u64>),
+    /// Content of a regular file, as a whole: its digests.
+    Digest(Sides<Vec<Digest>>),
+    /// Content of a regular file, by its chunks.
+    Chunks(BadChunks),
+    /// There is nothing to compare the content with.
+    NoDigest,
     /// Where a symlink leads.
-    #[error("resource {path:?} target has mismatched target: {:?} != {:?}", Escaped(.found), Escaped(.wanted))]
-    Target {
-        /// Which resource.
-        path: ManifestPath,
-        /// The target in the tree.
-        found: Box<[u8]>,
-        /// The target in the manifest.
-        wanted: Box<[u8]>,
-    },
+    Target(Sides<Box<[u8]>>),
     /// Which device it is.
-    #[error(
-        "resource {path:?} has mismatched major/minor numbers: {},{} != {},{}",
-        .found.major(), .found.minor(), .wanted.major(), .wanted.minor()
-    )]
-    Device {
-        /// Which resource.
-        path: ManifestPath,
-        /// The numbers in the tree.
-        found: DeviceNumber,
-        /// The numbers in the manifest.
-        wanted: DeviceNumber,
-    },
-    /// Two names of what should be one file.
-    #[error("{path:?} is not a hardlink to {to:?}{}", Because(*.absence))]
-    Link {
-        /// The name that leads elsewhere.
-        path: ManifestPath,
-        /// The first name that there is.
-        to: ManifestPath,
-        /// Why the name leads nowhere.
-        absence: Option<Absence>,
-    },
+    Device(Sides<DeviceNumber>),
+    /// The first name of the same file; `None` where the path is the first, or
+    /// the only one.
+    Links(Sides<Option<ManifestPath>>),
+    /// Whether the name hides the same one in lower layers.
+    Whiteout(Sides<bool>),
+    /// Whether the directory covers the same one in lower layers.
+    Opaque(Sides<bool>),
+}
+
+/// A value on each side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides<T> {
+    /// In the manifest, or on the first side.
+    pub wanted: T,
+    /// In the directory, or on the second side.
+    pub found: T,
+}
+
+impl<T> Sides<T> {
+    pub(super) fn of(wanted: &T, found: &T) -> Self
+    where
+        T: Clone,
+    {
+        Self {
+            wanted: wanted.clone(),
+            found: found.clone(),
+        }
+    }
+
+    fn reversed(self) -> Self {
+        Self {
+            wanted: self.found,
+            found: self.wanted,
+        }
+    }
+}
+
+/// Which chunks of a file differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadChunks {
+    /// How many differ.
+    pub bad: u64,
+    /// How many there are.
+    pub count: u64,
+    /// Where the first one that differs begins, in bytes.
+    pub offset: u64,
 }
 
 /// A file of which it cannot be told whether it differs.
@@ -179,98 +155,122 @@ pub enum TroubleCause {
     /// Its content cannot be read, or does not hold still.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A directory that cannot be listed, so that nobody knows what else is in
+    /// it.
+    #[error("cannot be listed: {0}")]
+    List(#[source] io::Error),
+    /// A name in the directory makes a path that no manifest could hold.
+    #[error("has the entry {:?}: {error}", Escaped(.name))]
+    Path {
+        /// The name.
+        name: Box<[u8]>,
+        /// What is wrong with the path.
+        #[source]
+        error: PathError,
+    },
 }
 
-/// As Go prints a slice.
-struct List<'a>(&'a [Digest]);
+impl Finding {
+    /// The same, with the sides changed.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Different(difference) => Self::Different(difference.reversed()),
+            Self::Trouble(trouble) => Self::Trouble(trouble),
+        }
+    }
+}
 
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (index, digest) in self.0.iter().enumerate() {
-            if index != 0 {
-                f.write_str(" ")?;
+impl Difference {
+    /// A path on both sides; `None` when nothing changed.
+    pub(super) fn changed(
+        path: ManifestPath,
+        file_type: FileType,
+        changes: Vec<Change>,
+    ) -> Option<Self> {
+        (!changes.is_empty()).then_some(Self {
+            path,
+            file_type,
+            kind: DifferenceKind::Changed(changes),
+        })
+    }
+
+    /// How many things differ: one, or as many as attributes changed.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match &self.kind {
+            DifferenceKind::Changed(changes) => changes.len() as u64,
+            DifferenceKind::Missing { .. } | DifferenceKind::Added => 1,
+        }
+    }
+
+    /// The same, with the sides changed.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        let mut file_type = self.file_type;
+        let kind = match self.kind {
+            DifferenceKind::Missing { .. } => DifferenceKind::Added,
+            DifferenceKind::Added => DifferenceKind::Missing {
+                absence: Absence::Missing,
+                link_to: None,
+            },
+            DifferenceKind::Changed(changes) => {
+                if let [Change::Type(modes), ..] = &*changes {
+                    file_type = modes.found.file_type();
+                }
+                DifferenceKind::Changed(changes.into_iter().map(Change::reversed).collect())
             }
-            write!(f, "{digest}")?;
-        }
-        f.write_str("]")
-    }
-}
-
-/// Seconds since 1970 with all digits of the nanoseconds, as `stat -c %.9Y`.
-struct Time(Timestamp);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}", self.0.seconds(), self.0.nanoseconds())
-    }
-}
-
-struct Because(Option<Absence>);
-
-impl fmt::Display for Because {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(absence) => write!(f, ": {absence}"),
-            None => Ok(()),
+        };
+        Self {
+            path: self.path,
+            file_type,
+            kind,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::digest::Algorithm;
-
-    fn path(bytes: &[u8]) -> ManifestPath {
-        ManifestPath::parse(bytes).unwrap()
+impl Change {
+    /// Which attribute it is.
+    #[must_use]
+    pub const fn attribute(&self) -> Attribute {
+        match self {
+            Self::Type(_) => Attribute::Type,
+            Self::Mode(_) => Attribute::Mode,
+            Self::Uid(_) => Attribute::Uid,
+            Self::Gid(_) => Attribute::Gid,
+            Self::Mtime(_) => Attribute::Mtime,
+            Self::Xattr { .. } => Attribute::Xattr,
+            Self::Size(_) => Attribute::Size,
+            Self::Digest(_) | Self::Chunks(_) | Self::NoDigest => Attribute::Content,
+            Self::Target(_) => Attribute::Target,
+            Self::Device(_) => Attribute::Device,
+            Self::Links(_) => Attribute::Links,
+            Self::Whiteout(_) | Self::Opaque(_) => Attribute::Whiteout,
+        }
     }
 
-    #[test]
-    fn words_what_go_words() {
-        let digests = [Algorithm::Sha256.hash(b""), Algorithm::Blake3.hash(b"")];
-        let shown = Difference::Digest {
-            path: path(b"/f"),
-            found: digests.to_vec(),
-            wanted: digests[..1].to_vec(),
-        };
-        let (one, two) = (digests[0], digests[1]);
-        assert_eq!(
-            shown.to_string(),
-            format!("digests for resource \"/f\" do not match: [{one} {two}] != [{one}]")
-        );
-    }
-
-    #[test]
-    fn names_cannot_act_on_a_terminal() {
-        let shown = Difference::XattrMissing {
-            path: path(b"/\x1b[31m\n"),
-            name: Box::from(*b"user.\x07"),
-        };
-        assert_eq!(
-            shown.to_string(),
-            r#"resource "/\x1b[31m\n" target missing xattr "user.\x07""#
-        );
-        let shown = Difference::Absent {
-            place: PathBuf::from("/root/a\nb"),
-            absence: Absence::Symlink,
-        };
-        assert_eq!(
-            shown.to_string(),
-            r"lstat /root/a\nb: too many levels of symbolic links"
-        );
-    }
-
-    #[test]
-    fn times_have_all_their_digits() {
-        let shown = Difference::Mtime {
-            path: path(b"/"),
-            found: Timestamp::new(-1, 5).unwrap(),
-            wanted: Timestamp::new(1_600_000_000, 0).unwrap(),
-        };
-        assert_eq!(
-            shown.to_string(),
-            r#"resource "/" has incorrect mtime: -1.000000005 != 1600000000.000000000"#
-        );
+    /// The same, with the sides changed.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Type(sides) => Self::Type(sides.reversed()),
+            Self::Mode(sides) => Self::Mode(sides.reversed()),
+            Self::Uid(sides) => Self::Uid(sides.reversed()),
+            Self::Gid(sides) => Self::Gid(sides.reversed()),
+            Self::Mtime(sides) => Self::Mtime(sides.reversed()),
+            Self::Xattr { name, values } => Self::Xattr {
+                name,
+                values: values.reversed(),
+            },
+            Self::Size(sides) => Self::Size(sides.reversed()),
+            Self::Digest(sides) => Self::Digest(sides.reversed()),
+            Self::Chunks(chunks) => Self::Chunks(chunks),
+            Self::NoDigest => Self::NoDigest,
+            Self::Target(sides) => Self::Target(sides.reversed()),
+            Self::Device(sides) => Self::Device(sides.reversed()),
+            Self::Links(sides) => Self::Links(sides.reversed()),
+            Self::Whiteout(sides) => Self::Whiteout(sides.reversed()),
+            Self::Opaque(sides) => Self::Opaque(sides.reversed()),
+        }
     }
 }

@@ -1,35 +1,64 @@
-//! Checks a tree against a manifest.
+//! Compares trees: a directory with a manifest, or any two of them.
+//!
+//! [`compare`] says in what two resources differ, and knows nothing of files.
+//! Two manifests are merged path by path (`merge`). The files of a directory
+//! are looked at under the names that the other side has, many at once
+//! (`directory`), and a walk finds those that it does not have (`unlisted`).
+//! Findings come in the order of the paths, one at a time, so that memory does
+//! not grow with their number.
 
+mod compare;
 mod content;
+mod directory;
+mod error;
 mod finding;
-mod resource;
+mod go_words;
+mod hashing;
+mod json;
+mod links;
+mod merge;
+mod session;
+mod short;
+mod unlisted;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-use rayon::prelude::*;
-use thiserror::Error;
+use std::time::Duration;
 
 use crate::attributes::{Attribute, AttributeSet};
-use crate::escape::Escaped;
-use crate::inode::{InodeTable, RootOwner};
-use crate::manifest::{Limits, ManifestError, Resource, Resources, read_header};
+use crate::build::{Selection, build};
+use crate::manifest::{Form, Limits};
 use crate::progress::Progress;
-use crate::sys::RootDir;
 
-pub use finding::{Difference, Finding, Trouble, TroubleCause};
+pub use compare::{Rules, compare};
+pub use error::{CheckError, Which};
+pub use finding::{
+    BadChunks, Change, Difference, DifferenceKind, Finding, Sides, Trouble, TroubleCause,
+};
+pub use go_words::GoWords;
+pub use json::{JsonFindings, JsonForm};
+pub use short::Short;
 
-use resource::Checker;
+use session::{Session, open, read};
 
-/// How to check.
+/// How to compare.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which attributes must be as declared.
+    /// Which attributes must be the same.
     pub attributes: AttributeSet,
+    /// Times that are less than this apart are the same.
+    pub time_granularity: Duration,
+    /// Whether what is there and not declared is a difference too: files,
+    /// extended attributes, hard links. Comparing two sides alike is always
+    /// strict.
+    pub strict: bool,
+    /// Whether sockets that are not declared are looked at; `build` leaves them
+    /// out too unless it is told otherwise.
+    pub sockets: bool,
     /// How many threads read files; 0 for as many as there are processors.
     pub jobs: usize,
-    /// Bounds on what the manifest may hold.
+    /// Bounds on what a manifest may hold.
     pub limits: Limits,
     /// Where to count what was checked.
     pub progress: Arc<Progress>,
@@ -40,6 +69,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             attributes: AttributeSet::all().without(Attribute::Mtime),
+            time_granularity: Duration::ZERO,
+            strict: false,
+            sockets: false,
             jobs: 0,
             limits: Limits::default(),
             progress: Arc::default(),
@@ -47,139 +79,140 @@ impl Default for Options {
     }
 }
 
-/// How a check ended.
+impl Options {
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            attributes: &self.attributes,
+            time_granularity: self.time_granularity,
+            strict: self.strict,
+        }
+    }
+}
+
+/// How a comparison ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many resources were checked, the root among them.
+    /// How many resources were compared: those of the manifest or first side,
+    /// its root among them where it is declared.
     pub resources: u64,
-    /// How many bytes of content were hashed, or would have been.
+    /// How many paths are missing.
+    pub missing: u64,
+    /// How many paths are not wanted.
+    pub added: u64,
+    /// How many paths are on both sides and differ.
+    pub changed: u64,
+    /// How many of those have other content: another size, or other digests.
     pub content: u64,
-    /// How many differences were found.
+    /// How many differences were found; a path can have several.
     pub differences: u64,
     /// How often it could not be told whether there is one.
     pub troubles: u64,
 }
 
-/// Why nothing was checked.
-#[derive(Debug, Error)]
-pub enum CheckError {
-    /// The root cannot be opened.
-    #[error("cannot open directory {:?}: {error}", Escaped(.root.as_os_str().as_encoded_bytes()))]
-    Root {
-        /// The root, as it was given.
-        root: PathBuf,
-        /// Why.
-        #[source]
-        error: io::Error,
-    },
-    /// The manifest is refused.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// There can be no threads.
-    #[error("cannot start threads: {0}")]
-    Threads(#[source] rayon::ThreadPoolBuildError),
-}
-
-/// How many resources are in memory at once.
-const BATCH: usize = 1024;
-
-/// Compares what a manifest declares with what is in the directory `root`,
-/// and tells everything that differs, in the order of the manifest.
-///
-/// Files that the manifest does not name are not looked at, and no symlink
-/// below `root` is followed.
-///
-/// # Errors
-/// See [`CheckError`]; then no finding was told.
-pub fn verify(
-    root: &Path,
-    manifest: &[u8],
-    options: &Options,
-    mut on_finding: impl FnMut(&Finding) + Send,
-) -> Result<Summary, CheckError> {
-    let directory = RootDir::open(root).map_err(|error| CheckError::Root {
-        root: root.to_owned(),
-        error,
-    })?;
-    let header = read_header(manifest, &options.limits)?;
-    // All of it, and that it makes a tree, before the first finding: half a
-    // verdict is none.
-    let table = InodeTable::build(manifest, &options.limits, RootOwner::default())?;
-    let statistics = table.statistics();
-    let bytes = if options.attributes.has(Attribute::Content) {
-        statistics.bytes
-    } else {
-        0
-    };
-    let files = statistics.inodes - u64::from(header.root.is_none());
-    let files = files.saturating_sub(statistics.implied_directories);
-    options.progress.begin(files, bytes);
-    drop(table);
-    let checker = Checker {
-        directory: &directory,
-        root,
-        attributes: &options.attributes,
-        progress: &options.progress,
-    };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.jobs)
-        .build()
-        .map_err(CheckError::Threads)?;
-    pool.install(|| {
-        let mut summary = Summary::default();
-        if let Some(metadata) = &header.root {
-            summary.resources += 1;
-            let findings = checker.check_root(metadata);
-            options.progress.add_files(1);
-            summary.tell(&findings, &mut on_finding);
-        }
-        let mut resources = Resources::new(manifest, &options.limits);
-        loop {
-            let batch: Vec<Resource> = resources.by_ref().take(BATCH).collect::<Result<_, _>>()?;
-            if batch.is_empty() {
-                return Ok(summary);
-            }
-            let findings: Vec<Vec<Finding>> = batch
-                .par_iter()
-                .with_max_len(4)
-                .map(|resource| {
-                    let findings = checker.check(resource);
-                    options.progress.add_files(1);
-                    findings
-                })
-                .collect();
-            summary.count(&batch);
-            for findings in findings {
-                summary.tell(&findings, &mut on_finding);
-            }
-        }
-    })
-}
-
 impl Summary {
-    /// Whether the tree was read in full and nothing differs.
+    /// Whether everything was compared and nothing differs.
     #[must_use]
     pub const fn is_same(&self) -> bool {
         self.differences == 0 && self.troubles == 0
     }
+}
 
-    fn count(&mut self, batch: &[Resource]) {
-        self.resources += batch.len() as u64;
-        let content = batch.iter().map(|resource| match &resource.kind {
-            crate::manifest::Kind::Regular(content) => content.size,
-            _ => 0,
-        });
-        // Sizes are what the manifest says, and it may say anything.
-        self.content = content.fold(self.content, u64::saturating_add);
-    }
+/// Compares what a manifest declares with what is in the directory `root`,
+/// and tells everything that differs, in the order of the paths.
+///
+/// No symlink below `root` is followed. Files that the manifest does not list
+/// are not looked at, unless [`Options::strict`].
+///
+/// # Errors
+/// See [`CheckError`]; then no finding was told, unless it is
+/// [`CheckError::Output`].
+pub fn verify(
+    root: &Path,
+    manifest: &[u8],
+    options: &Options,
+    on_finding: impl FnMut(&Finding) -> io::Result<()> + Send,
+) -> Result<Summary, CheckError> {
+    let directory = open(root)?;
+    let wanted = read(manifest, options, Which::First)?;
+    Session::new(options, false, on_finding).check_directory(&wanted, &directory, None)
+}
 
-    fn tell(&mut self, findings: &[Finding], on_finding: &mut impl FnMut(&Finding)) {
-        for finding in findings {
-            match finding {
-                Finding::Different(_) => self.differences += 1,
-                Finding::Trouble(_) => self.troubles += 1,
-            }
-            on_finding(finding);
+/// One side of [`diff`].
+#[derive(Clone, Copy, Debug)]
+pub enum Side<'a> {
+    /// A manifest, in bytes.
+    Manifest(&'a [u8]),
+    /// A directory, or a symlink to one.
+    Directory(&'a Path),
+}
+
+/// Compares two sides, and tells everything that differs, in the order of the
+/// paths; what the first has is wanted, what the second has is found.
+///
+/// It is always strict. A directory is hashed with the algorithms of the other
+/// side, and only where that needs to be known.
+///
+/// # Errors
+/// See [`CheckError`]; then no finding was told, unless it is
+/// [`CheckError::Output`].
+pub fn diff(
+    first: Side<'_>,
+    second: Side<'_>,
+    options: &Options,
+    on_finding: impl FnMut(&Finding) -> io::Result<()> + Send,
+) -> Result<Summary, CheckError> {
+    let options = &Options {
+        strict: true,
+        ..options.clone()
+    };
+    match (first, second) {
+        (Side::Manifest(first), Side::Manifest(second)) => {
+            let first = read(first, options, Which::First)?;
+            let second = read(second, options, Which::Second)?;
+            Session::new(options, false, on_finding).compare_manifests(&first, &second)
+        }
+        (Side::Manifest(first), Side::Directory(second)) => {
+            let directory = open(second)?;
+            let first = read(first, options, Which::First)?;
+            Session::new(options, false, on_finding).check_directory(&first, &directory, None)
+        }
+        (Side::Directory(first), Side::Manifest(second)) => {
+            let directory = open(first)?;
+            let second = read(second, options, Which::Second)?;
+            Session::new(options, true, on_finding).check_directory(&second, &directory, None)
+        }
+        (Side::Directory(first), Side::Directory(second)) => {
+            let directory = open(second)?;
+            let wanted_root = open(first)?;
+            let first = list(first, options)?;
+            let first = read(&first, options, Which::First)?;
+            Session::new(options, false, on_finding).check_directory(
+                &first,
+                &directory,
+                Some(&wanted_root),
+            )
         }
     }
+}
+
+/// A manifest of a directory whose files were not hashed.
+fn list(root: &Path, options: &Options) -> Result<Vec<u8>, CheckError> {
+    let built = build(
+        root,
+        &crate::build::Options {
+            content: false,
+            selection: Selection {
+                sockets: options.sockets,
+                // Everything that is there is compared.
+                ignore_files: false,
+                ..Selection::default()
+            },
+            xattrs: (!options.attributes.has(Attribute::Xattr)).then(Vec::new),
+            jobs: options.jobs,
+            progress: Arc::clone(&options.progress),
+            ..crate::build::Options::default()
+        },
+    )?;
+    let bytes = built.manifest.encode(Form::Full);
+    Ok(bytes.map_err(crate::build::BuildError::from)?)
 }

@@ -165,7 +165,7 @@ impl HowArguments {
             },
             delete: self.delete,
             dry_run: self.dry_run,
-            attributes: self.attributes.set(AttributeSet::all()),
+            attributes: self.attributes.set(AttributeSet::all(), &[]),
             devices: match self.devices {
                 DevicesWord::Create => Devices::Create,
                 DevicesWord::Skip => Devices::Skip,

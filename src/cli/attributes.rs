@@ -1,6 +1,6 @@
 //! The options that say which attributes count.
 
-use crate::attributes::{AttributeList, AttributeSet};
+use crate::attributes::{Attribute, AttributeList, AttributeSet};
 
 /// Which attributes count.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,13 +32,15 @@ pub(super) struct AttributeArguments {
 }
 
 impl AttributeArguments {
-    /// The set that they name; without any, `otherwise`.
-    pub fn set(&self, otherwise: AttributeSet) -> AttributeSet {
-        let mut set = match (&self.attrs, &self.only_attr) {
+    /// The set that they name; without any, `otherwise`. What is `asked` for by
+    /// other options is in it too, unless it is ignored.
+    pub fn set(&self, otherwise: AttributeSet, asked: &[Attribute]) -> AttributeSet {
+        let set = match (&self.attrs, &self.only_attr) {
             (_, Some(list)) => AttributeSet::only(list),
             (Some(preset), None) => preset.clone(),
             (None, None) => otherwise,
         };
+        let mut set = asked.iter().copied().fold(set, AttributeSet::with);
         if let Some(list) = &self.ignore_attr {
             set = set.ignoring(list);
         }
@@ -56,7 +58,6 @@ fn mode_bits(digits: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attributes::Attribute;
     use clap::Parser;
 
     #[derive(Debug, Parser)]
@@ -68,7 +69,7 @@ mod tests {
     fn set(arguments: &[&str]) -> Result<AttributeSet, clap::Error> {
         let arguments = std::iter::once(&"program").chain(arguments);
         let program = Program::try_parse_from(arguments)?;
-        Ok(program.attributes.set(AttributeSet::all()))
+        Ok(program.attributes.set(AttributeSet::all(), &[]))
     }
 
     #[test]

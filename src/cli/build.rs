@@ -84,6 +84,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     algorithms.dedup();
     let options = Options {
         form,
+        content: true,
         selection: arguments.selection.read()?,
         times: times(arguments)?,
         xattrs: arguments.selection.xattrs(),

@@ -49,10 +49,7 @@ impl ManifestFile {
 
     /// Says which manifest an error is about.
     pub fn refused<E>(&self, cause: E) -> Refused<E> {
-        Refused {
-            file: Name::of(&self.path),
-            cause,
-        }
+        refused(&self.path, cause)
     }
 
     /// The same of what printing it says, which may be about the output.
@@ -61,6 +58,14 @@ impl ManifestFile {
             PrintError::Manifest(cause) => Box::new(self.refused(cause)),
             PrintError::Output(_) => Box::new(error),
         }
+    }
+}
+
+/// Says which manifest an error is about.
+pub fn refused<E>(path: &Path, cause: E) -> Refused<E> {
+    Refused {
+        file: Name::of(path),
+        cause,
     }
 }
 

@@ -7,8 +7,11 @@ mod apply;
 mod attributes;
 mod build;
 mod cat;
+mod compare;
 mod copy;
+mod diff;
 mod dump;
+mod findings;
 mod logging;
 mod ls;
 mod man;
@@ -20,6 +23,7 @@ pub mod output;
 mod progress;
 pub mod report;
 mod selection;
+mod side;
 pub mod source;
 mod stats;
 mod verify;
@@ -79,6 +83,7 @@ const EXIT_STATUS: &str = "Exit status: 0 if all is well, 1 if what was compared
 enum Command {
     Build(build::Arguments),
     Verify(verify::Arguments),
+    Diff(diff::Arguments),
     Apply(apply::Arguments),
     Copy(copy::Arguments),
     Mount(mount::Arguments),
@@ -95,6 +100,7 @@ impl Command {
         match self {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
+            Self::Diff(arguments) => diff::run(arguments, quiet),
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),

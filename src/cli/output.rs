@@ -1,7 +1,7 @@
 //! Standard output.
 
 use std::error::Error;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ use crate::list::Names;
 
 /// Standard output, buffered; to be finished, or the end is missing.
 #[derive(Debug)]
-pub struct Output(BufWriter<StdoutLock<'static>>);
+pub struct Output(BufWriter<Stdout>);
 
 /// Whoever read standard output has gone, as `head` does. No error to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -20,7 +20,7 @@ impl Output {
     /// Takes standard output.
     #[must_use]
     pub fn stdout() -> Self {
-        Self(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+        Self(BufWriter::with_capacity(64 * 1024, io::stdout()))
     }
 
     /// Writes what is still in the buffer.
@@ -63,6 +63,15 @@ pub fn reader_is_gone(error: &(dyn Error + 'static)) -> bool {
         next = error.source();
     }
     false
+}
+
+/// Whether standard output takes colours: a terminal does, unless its user does
+/// not want them (<https://no-color.org>).
+#[must_use]
+pub fn is_coloured() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 /// How names are written to standard output: a terminal must not be made to

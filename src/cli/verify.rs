@@ -1,36 +1,30 @@
 //! `continuity verify`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
-use crate::attributes::Attribute;
-use crate::check::{CheckError, Finding, Options, Summary, verify};
+use crate::check::{CheckError, verify};
 
-use super::attributes::AttributeArguments;
+use super::compare::CompareArguments;
+use super::findings::Words;
 use super::manifest_file::ManifestFile;
-use super::progress::ProgressArguments;
-use super::{Failure, Outcome, report};
+use super::manifest_output::OutputError;
+use super::{Failure, Outcome};
 
 /// Compare a directory with a manifest
 ///
 /// Prints what differs, one difference a line, and nothing when nothing does.
-/// Files that the manifest does not name are not looked at. Exit status: 0 if
-/// nothing differs, 1 if something does, 2 if it cannot be told.
+/// Files that the manifest does not list are not looked at, unless --strict is
+/// given. Exit status: 0 if nothing differs, 1 if something does, 2 if it cannot
+/// be told.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Compare the times of the last change too
+    /// Tell of files, extended attributes and hard links too that the manifest
+    /// does not declare
     #[arg(long)]
-    times: bool,
-
-    /// How many threads to use; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    strict: bool,
 
     #[command(flatten)]
-    attributes: AttributeArguments,
-
-    #[command(flatten)]
-    progress: ProgressArguments,
+    compare: CompareArguments,
 
     /// The directory, or a symlink to it
     root: PathBuf,
@@ -42,49 +36,16 @@ pub(super) struct Arguments {
 /// `quiet`: only the exit status tells.
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let manifest = arguments.manifest.load()?;
-    let options = Options {
-        jobs: arguments.jobs,
-        ..Options::default()
-    };
-    let mut attributes = arguments.attributes.set(options.attributes.clone());
-    if arguments.times {
-        attributes = attributes.with(Attribute::Mtime);
-    }
-    let options = Options {
-        attributes,
-        ..options
-    };
-    let shown = arguments.progress.show(quiet, &options.progress);
-    let mut out = io::LineWriter::new(io::stdout());
-    let summary = verify(&arguments.root, &manifest, &options, |finding| {
-        shown.beside(|| match finding {
-            _ if quiet => {}
-            // Nobody may be reading any more; the exit status still tells.
-            Finding::Different(difference) => {
-                let _ = writeln!(out, "{difference}");
-            }
-            Finding::Trouble(trouble) => report::line(&trouble.to_string()),
-        });
-    })
-    .map_err(|error| match error {
-        CheckError::Manifest(error) => Box::new(arguments.manifest.refused(error)),
+    let options = arguments.compare.options(arguments.strict);
+    let words = Words::Go(&arguments.root);
+    let mut writer = arguments.compare.writer(quiet, words, &options);
+    let verified = verify(&arguments.root, &manifest, &options, |finding| {
+        writer.tell(finding)
+    });
+    let summary = verified.map_err(|error| match error {
+        CheckError::Manifest { cause, .. } => Failure::from(arguments.manifest.refused(cause)),
+        CheckError::Output(error) => Failure::from(OutputError::Stdout(error)),
         error => Failure::from(error),
     })?;
-    drop(shown);
-    let Summary {
-        resources,
-        differences,
-        troubles,
-        ..
-    } = summary;
-    if !summary.is_same() && !quiet {
-        report::line(&format!(
-            "differences: {differences}, could not be checked: {troubles}, resources: {resources}"
-        ));
-    }
-    Ok(match (troubles, differences) {
-        (0, 0) => Outcome::Success,
-        (0, _) => Outcome::Different,
-        _ => Outcome::Trouble,
-    })
+    Ok(writer.finish(&summary)?)
 }

@@ -5,9 +5,9 @@ use std::io::Write;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::escape::{Escaped, JsonFormatter};
+use crate::escape::{Hex, JsonFormatter, serialize_name};
 use crate::manifest::{
-    Extension, Hex, PrintError, Record, RecordedChunks, RecordedTime, Section, check_wire,
+    Extension, PrintError, Record, RecordedChunks, RecordedTime, Section, check_wire,
 };
 use crate::mode::{FileMode, FileType, GoMode};
 
@@ -16,7 +16,7 @@ use super::ls::{in_section, paths, target};
 /// Lists the manifest as a JSON array with one object for each path, each on a
 /// line of its own: the root, where it is declared, then what `ls` lists.
 ///
-/// A name that is not UTF-8 is escaped as [`Escaped`] does it, and stands
+/// A name that is not UTF-8 is escaped as [`crate::escape::Escaped`] does it, and stands
 /// beside it in hexadecimal digits (`path_hex`, `target_hex`, `name_hex`). The
 /// values of extended attributes are always hexadecimal. The objects of one
 /// resource have the same `section` and `index`.
@@ -78,7 +78,7 @@ impl Serialize for Line<'_> {
         serialize_name(&mut map, "path", "path_hex", self.path)?;
         map.serialize_entry("section", self.section)?;
         map.serialize_entry("index", &self.index)?;
-        map.serialize_entry("type", type_name(file_type))?;
+        map.serialize_entry("type", file_type.map_or("unknown", FileType::word))?;
         map.serialize_entry("mode", &mode.map(|m| format!("{:04o}", m.permissions())))?;
         map.serialize_entry("mode_string", &GoMode(go_mode).to_string())?;
         map.serialize_entry("uid", &record.uid)?;
@@ -128,34 +128,6 @@ impl Serialize for Line<'_> {
             map.serialize_entry("opaque", &true)?;
         }
         map.end()
-    }
-}
-
-const fn type_name(file_type: Option<FileType>) -> &'static str {
-    match file_type {
-        Some(FileType::Regular) => "file",
-        Some(FileType::Directory) => "directory",
-        Some(FileType::Symlink) => "symlink",
-        Some(FileType::Fifo) => "fifo",
-        Some(FileType::CharDevice) => "char-device",
-        Some(FileType::BlockDevice) => "block-device",
-        Some(FileType::Socket) => "socket",
-        None => "unknown",
-    }
-}
-
-fn serialize_name<M: SerializeMap>(
-    map: &mut M,
-    key: &'static str,
-    hex_key: &'static str,
-    name: &[u8],
-) -> Result<(), M::Error> {
-    match std::str::from_utf8(name) {
-        Ok(name) => map.serialize_entry(key, name),
-        Err(_) => {
-            map.serialize_entry(key, &Escaped(name).to_string())?;
-            map.serialize_entry(hex_key, &Hex(name).to_string())
-        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
     Metadata, Resource, Timestamp, Xattr,
 };
-use super::record::{Record, Records, Section, manifest_field};
-use super::wire::{Fields, Value};
+use super::record::{Record, Records, Section, manifest_field, section_of};
+use super::wire::{Fields, Value, WireError};
 
 /// Bounds on what a manifest may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,21 @@ impl Manifest {
             resources: Resources::new(bytes, limits).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The resource that begins at this byte of a manifest.
+pub(super) fn read_at(
+    manifest: &[u8],
+    offset: usize,
+    limits: &Limits,
+) -> Result<Resource, ManifestError> {
+    let invalid = || ManifestError::from(WireError::Invalid { offset });
+    let rest = manifest.get(offset..).ok_or_else(invalid)?;
+    let field = Fields::new(rest, offset).next().ok_or_else(invalid)??;
+    let (section, message) = section_of(&field).ok_or_else(invalid)?;
+    let record = Record::new(&field, message)?;
+    // Its number is not known here; the byte tells the place.
+    read_resource(section, &record, limits).map_err(|rule| refused(section, 0, &record, rule))
 }
 
 /// The resources of a manifest, one at a time, in the order of the bytes; the

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 
-use crate::escape::{Escaped, JsonFormatter};
+use crate::escape::{Escaped, Hex, JsonFormatter};
 
 use super::error::PrintError;
 use super::extension::{Packed, unzigzag};
@@ -152,16 +152,6 @@ impl Serialize for One<'_> {
             (_, Value::Varint(value)) => serializer.serialize_u64(value),
             _ => Err(S::Error::custom("wire type of another kind")),
         }
-    }
-}
-
-/// Lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug)]
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

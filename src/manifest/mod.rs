@@ -11,6 +11,7 @@ mod decode;
 mod encode;
 mod error;
 mod extension;
+mod index;
 mod json;
 mod model;
 mod record;
@@ -22,7 +23,8 @@ pub use decode::{Header, Limits, Resources, read_header};
 pub use encode::{EncodeError, Form};
 pub use error::{ManifestError, Place, PrintError, Rule};
 pub use extension::{Extension, RecordedChunks, RecordedTime};
-pub use json::{Hex, write_json};
+pub use index::{Indexed, PathIndex};
+pub use json::write_json;
 pub use model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
     Metadata, Resource, Timestamp, Xattr,

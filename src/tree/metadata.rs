@@ -50,12 +50,20 @@ pub fn inspect(root: &RootDir, path: &ManifestPath, with_xattrs: bool) -> Result
 /// # Errors
 /// See [`NodeError`].
 pub fn inspect_handle(handle: &Handle, with_xattrs: bool) -> Result<Node, NodeError> {
+    let stat = handle.stat()?;
+    inspect_stat(handle, stat, with_xattrs)
+}
+
+/// The same with what stat(2) said of it.
+///
+/// # Errors
+/// See [`NodeError`].
+pub fn inspect_stat(handle: &Handle, stat: Stat, with_xattrs: bool) -> Result<Node, NodeError> {
     let xattrs = if with_xattrs {
         handle.xattrs()?
     } else {
         Vec::new()
     };
-    let stat = handle.stat()?;
     let metadata = metadata_of(&stat, xattrs)?;
     let kind = match metadata.mode.file_type() {
         FileType::Regular => regular(&stat),

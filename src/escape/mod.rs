@@ -1,6 +1,10 @@
 //! Bytes from outside made safe to print.
 
-use std::{fmt, io};
+mod json;
+
+use std::fmt;
+
+pub use json::{Hex, JsonFormatter, serialize_name};
 
 /// Shows a name so that it cannot act on a terminal or break a log line.
 ///
@@ -72,30 +76,6 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// Compact JSON that is safe on a terminal: what JSON lets stand in a string
-/// but acts there comes as `\uNNNN`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct JsonFormatter;
-
-impl serde_json::ser::Formatter for JsonFormatter {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for part in fragment.split_inclusive(acts) {
-            let acting = part.chars().next_back().filter(|c| acts(*c));
-            let kept = part.len() - acting.map_or(0, char::len_utf8);
-            writer.write_all(part.get(..kept).unwrap_or(part).as_bytes())?;
-            if let Some(c) = acting {
-                // All of them are in the first plane.
-                write!(writer, "\\u{:04x}", u32::from(c))?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Line and paragraph separators, and the bidirectional controls (UAX #9)
 /// with which one name can be dressed up as another.
 fn reorders(c: char) -> bool {
@@ -105,17 +85,6 @@ fn reorders(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_comes_back_and_is_safe() {
-        let raw = "a\u{85}b\u{202e}c\u{7f}\n\"\\d";
-        let mut json = Vec::new();
-        let mut serializer = serde_json::Serializer::with_formatter(&mut json, JsonFormatter);
-        serde::Serialize::serialize(raw, &mut serializer).unwrap();
-        let json = String::from_utf8(json).unwrap();
-        assert_eq!(json, r#""a\u0085b\u202ec\u007f\n\"\\d""#);
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), raw);
-    }
 
     #[test]
     fn keeps_text_and_escapes_the_rest() {
