@@ -34,6 +34,7 @@ programs() {
 		need unshare util-linux
 		need tar tar
 		need script bsdutils
+		need mkfs.btrfs btrfs-progs
 	fi
 }
 

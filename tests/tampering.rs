@@ -115,6 +115,13 @@ impl Scene {
         Mount::new(&self.scratch.path().join("manifest"), &self.tree())
     }
 
+    /// With private copies of large files.
+    fn mount_with_copies(&self) -> Mount {
+        let options = with_copies(&self.scratch);
+        let manifest = self.scratch.path().join("manifest");
+        Mount::with(&manifest, &self.tree(), &["-o", &options])
+    }
+
     /// The backing as it was, with files made anew.
     fn repair(&self) {
         let directory = self.tree().join("dir");
@@ -141,6 +148,14 @@ impl Drop for Scene {
             let _ = Command::new("umount").arg("-l").arg(&directory).output();
         }
     }
+}
+
+/// Mount options.
+fn with_copies(scratch: &TempDir) -> String {
+    let cache = scratch.path().join("cache");
+    fs::create_dir_all(&cache).unwrap();
+    set_mode(&cache, 0o700);
+    format!("cache_dir={},cache_max=64M", cache.display())
 }
 
 /// Something that may be done to the backing.
@@ -469,6 +484,49 @@ fn large_files_damaged_between_reads() {
     damaged_between_reads(Kind::Large);
 }
 
+/// With private copies, damage before a file is opened: there is none then, and
+/// all is as without.
+#[test]
+fn copies_of_files_damaged_before_opening() {
+    for kind in [Kind::Chunked, Kind::Large] {
+        for damage in DAMAGES {
+            let name = &format!("{kind:?}: {}", damage.name);
+            let scene = Scene::new(kind);
+            let mount = scene.mount_with_copies();
+            (damage.work)(&scene);
+            let file = in_time(name, || File::open(mount.join("dir/file"))).unwrap();
+            assert!(!are_given(name, &file, &scene.declared), "{name}: given");
+            assert_logged(name, &mount, damage.reason);
+            assert_reads_again(name, &scene, &mount);
+            assert!(are_given(name, &file, &scene.declared), "{name}");
+            drop(file);
+            assert!(mount.unmount().success(), "{name}");
+        }
+    }
+}
+
+/// With private copies, damage after a file was opened: nobody ever sees it.
+#[test]
+fn copies_of_files_damaged_after_opening() {
+    for kind in [Kind::Chunked, Kind::Large] {
+        for damage in DAMAGES {
+            let name = &format!("{kind:?}: {}", damage.name);
+            let scene = Scene::new(kind);
+            let mount = scene.mount_with_copies();
+            let file = File::open(mount.join("dir/file")).unwrap();
+            (damage.work)(&scene);
+            let opened = in_time(name, || File::open(mount.join("dir/file"))).unwrap();
+            for file in [&file, &opened] {
+                forget(file);
+                assert!(are_given(name, file, &scene.declared), "{name}");
+            }
+            drop((file, opened));
+            assert!(!mount.log().contains("refused"), "{name}: {}", mount.log());
+            assert!(mount.unmount().success(), "{name}");
+        }
+    }
+}
+
 /// A backing that was damaged before it was mounted.
 #[test]
 fn damaged_before_mounting() {
@@ -628,6 +686,16 @@ fn a_reader_cannot_flood_the_log() {
 /// Readers of cold pages of files of every kind, while bits are flipped.
 #[test]
 fn readers_of_what_is_being_changed() {
+    read_what_is_being_changed(None);
+}
+
+#[test]
+fn readers_of_copies_of_what_is_being_changed() {
+    // Room for one of the large ones, so that copies are made all the time.
+    read_what_is_being_changed(Some("13M"));
+}
+
+fn read_what_is_being_changed(cache_max: Option<&str>) {
     const FOR: Duration = Duration::from_secs(4);
     const LARGE: usize = 12 << 20;
     const SMALL: usize = 512 << 10;
@@ -652,7 +720,12 @@ fn readers_of_what_is_being_changed() {
         &["--chunk-threshold=1", "--chunk-size=65536"],
     );
     build(&tree, &compat, &["--compat"]);
-    let mounts = [Mount::new(&manifest, &tree), Mount::new(&compat, &tree)];
+    let options = with_copies(&scratch);
+    let options = cache_max.map(|max| format!("{options},cache_max={max}"));
+    let arguments: Vec<&str> = (options.iter())
+        .flat_map(|options| ["-o", options])
+        .collect();
+    let mounts = [&manifest, &compat].map(|manifest| Mount::with(manifest, &tree, &arguments));
 
     let ended = AtomicBool::new(false);
     let (given, refused) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -734,11 +807,22 @@ impl Random {
 #[test]
 fn readers_of_what_is_being_exchanged() {
     let scene = Scene::new(Kind::Large);
+    let mount = scene.mount();
+    read_what_is_being_exchanged(&scene, &mount);
+}
+
+#[test]
+fn readers_of_copies_of_what_is_being_exchanged() {
+    let scene = Scene::new(Kind::Large);
+    let mount = scene.mount_with_copies();
+    read_what_is_being_exchanged(&scene, &mount);
+}
+
+fn read_what_is_being_exchanged(scene: &Scene, mount: &Mount) {
     sh(
         &scene.tree(),
         "mkdir other; head -c 2101249 /dev/zero >other/file; ln -s /etc link",
     );
-    let mount = scene.mount();
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -149,6 +149,28 @@ fn in_a_user_namespace() {
     }
 }
 
+/// The kernel reads copies only for root of the machine.
+#[test]
+fn copies_are_left_out() {
+    let scene = Scene::new();
+    for who in [NOBODY.to_owned(), format!("{NOBODY} {NAMESPACE}")] {
+        scene.succeeds(
+            &who,
+            r#"
+mkdir -p -m 755 cache
+serve -o cache_dir=cache,cache_max=1G
+for again in 1 2; do
+    [ "$(cat mount/file)" = content ] || die "wrong content"
+    cmp mount/large tree/large || die "differs"
+done
+[ "$(grep -c event=copies_off log)" = 1 ] || die "does not say so once"
+kill -s TERM $server
+ended_well
+"#,
+        );
+    }
+}
+
 #[test]
 fn what_was_mounted_over_it_stays() {
     Scene::new().succeeds(

@@ -7,11 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use continuity::digest::{Algorithm, Digest};
 use continuity::path::ManifestPath;
 use continuity::source::MemorySource;
+use continuity::sys::PrivateDirectory;
 use continuity::verify::{ChunksRef, Declared, FileId, Options, Reason, Verifier, Whole};
 use proptest::prelude::*;
 
@@ -173,6 +176,39 @@ fn tamper(content: &[u8], tamper: &Tamper) -> Option<Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// With files of several pieces, of which the last may be a short one.
+    #[test]
+    fn a_copy_is_the_declared_bytes_or_none(
+        seed in any::<u8>(),
+        size in prop_oneof![0..9000_usize, Just(1 << 20), 1_000_000..3_300_000_usize],
+        way in ways(),
+        change in tampers(),
+    ) {
+        let content: Vec<u8> = (0..size).map(|i| (i / 251) as u8 ^ (i as u8) ^ seed).collect();
+        let file = File::new(content, way);
+        for options in all_options() {
+            let source = MemorySource::default();
+            if let Some(content) = tamper(&file.content, &change) {
+                source.write(file.path.clone(), content);
+            }
+            let verifier = Verifier::new(Box::new(source), options).unwrap();
+            let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let directory = PrivateDirectory::open(scratch.path()).unwrap();
+            match verifier.copy(&file.declared(), directory.create().unwrap()) {
+                Ok(copy) => {
+                    let mut copy = std::fs::File::from(copy.as_fd().try_clone_to_owned().unwrap());
+                    let mut found = Vec::new();
+                    copy.read_to_end(&mut found).unwrap();
+                    prop_assert!(found == file.content);
+                }
+                Err(error) => prop_assert!(
+                    !matches!(change, Tamper::Repair),
+                    "a good file is refused: {error}"
+                ),
+            }
+        }
+    }
 
     #[test]
     fn a_read_gives_the_declared_bytes_or_an_error(

@@ -1,5 +1,7 @@
 //! What can go wrong in an operation, and the one table of error numbers.
 
+use std::io;
+
 use thiserror::Error;
 
 use crate::sys::Errno;
@@ -41,6 +43,9 @@ pub enum FsError {
     /// The content is not what the manifest declares, or cannot be had.
     #[error("{0}")]
     Refused(#[from] VerifyError),
+    /// A private copy of a file cannot be made, whatever its content is.
+    #[error("no private copy: {0}")]
+    Copy(#[source] io::Error),
     /// A handler panicked: a bug of ours, which must not end the mount.
     #[error("internal error")]
     Panicked,
@@ -64,7 +69,7 @@ impl FsError {
             Self::ReadOnly => Errno::ROFS,
             // A missing backing file too: a name that the manifest has must
             // never look as if it did not exist.
-            Self::Refused(_) | Self::Panicked => Errno::IO,
+            Self::Refused(_) | Self::Copy(_) | Self::Panicked => Errno::IO,
         }
     }
 }

@@ -1,19 +1,22 @@
 //! The operations.
 
 use std::borrow::Cow;
+use std::io;
 
 use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
-use crate::verify::{Declared, Verifier, VerifyError};
+use crate::sys::SealedFile;
+use crate::verify::{CopyError, Declared, Verifier, VerifyError};
 
 use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
+use super::cache::CopyCache;
 use super::errno::FsError;
 use super::idmap::{IdMap, map_acl};
-use super::introspect;
+use super::introspect::About;
 use super::options::Presentation;
 use super::refusals::Refusals;
 use super::symlink;
@@ -28,6 +31,7 @@ pub struct Filesystem {
     manifest: Option<Digest>,
     refusals: Refusals,
     ahead: Ahead,
+    cache: Option<CopyCache>,
 }
 
 /// One entry of a directory.
@@ -58,7 +62,23 @@ impl Filesystem {
             manifest,
             refusals: Refusals::default(),
             ahead: Ahead::default(),
+            cache: None,
         }
+    }
+
+    /// Keeps private copies of large files in `cache`.
+    #[must_use]
+    pub fn with_cache(self, cache: CopyCache) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self
+        }
+    }
+
+    /// Where private copies are kept.
+    #[must_use]
+    pub const fn cache(&self) -> Option<&CopyCache> {
+        self.cache.as_ref()
     }
 
     /// Says which device number it was mounted under, so that it never takes
@@ -143,6 +163,25 @@ impl Filesystem {
         })
     }
 
+    /// A private copy of a file, all of which was checked. That it is refused is
+    /// not logged: who reads the file will hear of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and [`FsError::Copy`].
+    pub fn copy(&self, ino: Ino) -> Result<SealedFile, FsError> {
+        let cache = self.cache.as_ref();
+        let cache = cache.ok_or_else(|| FsError::Copy(io::ErrorKind::Unsupported.into()))?;
+        self.with_declared(ino, |declared| {
+            let file = cache.directory.create().map_err(FsError::Copy)?;
+            self.verifier
+                .copy(declared, file)
+                .map_err(|error| match error {
+                    CopyError::Refused(error) => FsError::Refused(error),
+                    CopyError::Store(error) => FsError::Copy(error),
+                })
+        })
+    }
+
     /// Takes notice that a file is being read from its beginning, and tells
     /// which small files will be read next, by the look of it, of those that
     /// the reader's kernel knows.
@@ -205,8 +244,12 @@ impl Filesystem {
     pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Cow<'_, [u8]>, FsError> {
         let inode = self.inode(ino)?;
         if self.options.introspect {
-            let refusals = self.refusals.count();
-            if let Some(value) = introspect::value(name, inode, self.manifest.as_ref(), refusals) {
+            let about = About {
+                manifest: self.manifest.as_ref(),
+                refusals: self.refusals.count(),
+                copies: self.cache.as_ref().map(|cache| &cache.counters),
+            };
+            if let Some(value) = about.value(name, inode) {
                 return Ok(Cow::Owned(value));
             }
         } else if !self.statistics().has_xattrs {

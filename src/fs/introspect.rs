@@ -4,22 +4,30 @@
 use crate::digest::Digest;
 use crate::inode::Inode;
 
-/// The value of one of these attributes; `None` if there is none of that name.
-pub(super) fn value(
-    name: &[u8],
-    inode: Inode<'_>,
-    manifest: Option<&Digest>,
-    refusals: u64,
-) -> Option<Vec<u8>> {
-    let text = match name.strip_prefix(b"user.continuity.")? {
-        b"digest" => inode
-            .digests()
-            .iter()
-            .map(ToString::to_string)
-            .reduce(|list, digest| list + " " + &digest)?,
-        b"manifest_digest" => manifest?.to_string(),
-        b"refusals" => refusals.to_string(),
-        _ => return None,
-    };
-    Some(text.into_bytes())
+use super::cache::CopyCounters;
+
+/// What there is to tell about a mount.
+pub(super) struct About<'a> {
+    pub manifest: Option<&'a Digest>,
+    pub refusals: u64,
+    pub copies: Option<&'a CopyCounters>,
+}
+
+impl About<'_> {
+    /// The value of one of these attributes; `None` if there is none of that
+    /// name.
+    pub(super) fn value(&self, name: &[u8], inode: Inode<'_>) -> Option<Vec<u8>> {
+        let text = match name.strip_prefix(b"user.continuity.")? {
+            b"digest" => inode
+                .digests()
+                .iter()
+                .map(ToString::to_string)
+                .reduce(|list, digest| list + " " + &digest)?,
+            b"manifest_digest" => self.manifest?.to_string(),
+            b"refusals" => self.refusals.to_string(),
+            b"copies" => self.copies?.to_string(),
+            _ => return None,
+        };
+        Some(text.into_bytes())
+    }
 }

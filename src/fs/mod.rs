@@ -3,6 +3,7 @@
 
 mod ahead;
 mod attributes;
+mod cache;
 mod errno;
 mod filesystem;
 mod idmap;
@@ -12,6 +13,7 @@ mod refusals;
 mod symlink;
 
 pub use attributes::{Attributes, Statfs};
+pub use cache::{CopyCache, CopyCounters};
 pub use errno::FsError;
 pub use filesystem::{DirectoryEntry, Filesystem};
 pub use idmap::{IdMap, IdMapError};

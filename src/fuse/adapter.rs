@@ -19,6 +19,7 @@ use fuser::{
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+use super::opener::Opener;
 use super::pusher::Pusher;
 use super::readers::{Readers, guard};
 
@@ -51,6 +52,8 @@ const WISHES: [InitFlags; 6] = [
 pub(super) struct Adapter {
     filesystem: Arc<Filesystem>,
     readers: Readers,
+    /// Answers opens, where there are private copies of files.
+    opener: Option<Opener>,
     /// Whether the kernel opens without asking, once it was told to.
     opens_itself: bool,
     opens_directories_itself: bool,
@@ -82,6 +85,7 @@ impl Adapter {
     ) -> io::Result<Self> {
         Ok(Self {
             readers: Readers::new(Arc::clone(&filesystem), pusher, request_threads)?,
+            opener: Opener::new(&filesystem)?,
             filesystem,
             opens_itself: false,
             opens_directories_itself: false,
@@ -117,6 +121,15 @@ impl fuser::Filesystem for Adapter {
         let can = config.capabilities();
         self.opens_itself = can.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
         self.opens_directories_itself = can.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        if self.opener.is_some() {
+            // One more filesystem, such as overlayfs, can be on top of this one,
+            // and none below the copies (fs/fuse/passthrough.c).
+            let wished = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH);
+            if wished.is_err() || config.set_max_stack_depth(1).is_err() {
+                log::warn!("event=copies_off the kernel reads no private copies (Linux 6.9 does)");
+                self.opener = None;
+            }
+        }
         // fuser asks for reads as large as writes may be.
         let _ = config.set_max_write(MAX_READ);
         let _ = config.set_max_background(MAX_BACKGROUND);
@@ -160,11 +173,19 @@ impl fuser::Filesystem for Adapter {
         }
     }
 
-    fn open(&self, _request: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, mut reply: ReplyOpen) {
         self.requests.note();
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
-            reply.error(read_only());
-        } else if self.opens_itself {
+            return reply.error(read_only());
+        }
+        if let Some(opener) = &self.opener {
+            // A reply that is dropped by a panic says EIO.
+            match guard(|| Ok(opener.open(convert::ino(ino), reply))) {
+                Ok(Err(back)) => reply = back,
+                Ok(Ok(())) | Err(_) => return,
+            }
+        }
+        if self.opens_itself {
             // From now on the kernel opens files without a message, and keeps
             // their pages (fs/fuse/file.c: no_open).
             reply.error(Errno::ENOSYS);
@@ -177,7 +198,7 @@ impl fuser::Filesystem for Adapter {
         &self,
         _request: &Request,
         ino: INodeNo,
-        _handle: FileHandle,
+        handle: FileHandle,
         offset: u64,
         size: u32,
         _flags: OpenFlags,
@@ -185,6 +206,9 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyData,
     ) {
         self.requests.note();
+        if let Some(opener) = &self.opener {
+            opener.read(convert::ino(ino), handle, size);
+        }
         let reply = move |content: Result<Bytes, _>| match content {
             Ok(content) => reply.data(&content),
             Err(errno) => reply.error(convert::errno(errno)),
@@ -194,6 +218,26 @@ impl fuser::Filesystem for Adapter {
             self.readers.read(convert::ino(ino), offset, size, reply);
             Ok(())
         });
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.requests.note();
+        reply.ok();
+        if let Some(opener) = &self.opener {
+            let _ = guard(|| {
+                opener.close(convert::ino(ino), handle);
+                Ok(())
+            });
+        }
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

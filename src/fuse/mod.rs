@@ -4,9 +4,11 @@
 
 mod adapter;
 mod convert;
+mod copies;
 mod handoff;
 mod known;
 mod mount;
+mod opener;
 mod pool;
 mod pusher;
 mod readers;

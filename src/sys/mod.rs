@@ -14,6 +14,7 @@ pub mod file;
 pub mod fusermount;
 pub mod handle;
 pub mod mount;
+pub mod private;
 pub mod process;
 pub mod random;
 pub mod root;
@@ -22,6 +23,7 @@ pub mod xattr;
 
 pub use absence::Absence;
 pub use handle::Handle;
+pub use private::{PrivateDirectory, PrivateDirectoryError, PrivateFile, SealedFile};
 pub use root::{Entry, EntryKind, RootDir};
 pub use rustix::io::Errno;
 pub use stat::Stat;

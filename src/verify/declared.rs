@@ -4,13 +4,15 @@ use crate::digest::{Algorithm, Digest};
 use crate::manifest::Chunks;
 use crate::path::ManifestPath;
 
+use super::error::Reason;
+
 /// A file of one verifier; its inode number, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u64);
 
 /// What lies somewhere in the source. Where, is asked only to open it or to
 /// refuse it: reading on in what is open costs no path.
-pub trait Located: std::fmt::Debug {
+pub trait Located: std::fmt::Debug + Sync {
     /// Where the source has it.
     fn path(&self) -> ManifestPath;
 }
@@ -34,6 +36,21 @@ pub struct Declared<'a> {
     pub whole: Whole<'a>,
     /// Digests of the parts.
     pub chunks: Option<ChunksRef<'a>>,
+}
+
+impl Declared<'_> {
+    /// It ends after `found` bytes.
+    pub(super) const fn short(&self, found: u64) -> Reason {
+        Reason::Short {
+            wanted: self.size,
+            found,
+        }
+    }
+
+    /// It goes on behind its declared size.
+    pub(super) const fn long(&self) -> Reason {
+        Reason::Long { wanted: self.size }
+    }
 }
 
 /// Digests of a whole file; all of them must match.

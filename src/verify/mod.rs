@@ -1,5 +1,5 @@
-//! The trust boundary: [`Verifier::read`] is the only way to content, and what
-//! it returns was hashed, in the very buffer that it returns, and matched.
+//! The trust boundary: [`Verifier::read`] is the way to content, and what it
+//! returns was hashed, in the very buffer that it returns, and matched.
 //!
 //! What is checked at once is a *block*, and how a file is cut into blocks
 //! follows from what its manifest declares (`Plan`, in `block.rs`):
@@ -11,17 +11,20 @@
 //! | whole-file digests, large file | 128 KiB | a private table, filled in one pass that checked the whole file |
 //!
 //! Nothing is trusted after it was read: not times, not inode numbers, not the
-//! verdict of an earlier read. No failure is remembered either, so a source
-//! that was repaired serves again at once.
+//! verdict of an earlier read. The one exception is a copy that nobody else can
+//! write to ([`Verifier::copy`]). No failure is remembered either, so a source that
+//! was repaired serves again at once.
 
 mod block;
 mod cache;
+mod copy;
 mod declared;
 mod error;
 mod flight;
 mod table;
 mod verifier;
 
+pub use copy::CopyError;
 pub use declared::{ChunksRef, Declared, FileId, Located, Whole};
 pub use error::{Mismatch, Reason, Refused, VerifyError};
 pub use verifier::{Options, Verifier};

@@ -143,7 +143,7 @@ impl Verifier {
         }
     }
 
-    fn plan<'a>(&self, declared: &Declared<'a>) -> Result<Plan<'a>, Reason> {
+    pub(super) fn plan<'a>(&self, declared: &Declared<'a>) -> Result<Plan<'a>, Reason> {
         let options = &self.options;
         Plan::of(declared, options.small_file_max, options.block_max)
     }
@@ -238,10 +238,8 @@ impl Verifier {
                 // One more byte shows whether the file goes on.
                 let mut block = read_block(file, 0, length.saturating_add(1))?;
                 match (block.len() as u64).cmp(&length) {
-                    Ordering::Less => Err(short(declared, block.len() as u64)),
-                    Ordering::Greater => Err(Reason::Long {
-                        wanted: declared.size,
-                    }),
+                    Ordering::Less => Err(declared.short(block.len() as u64)),
+                    Ordering::Greater => Err(declared.long()),
                     Ordering::Equal => {
                         for wanted in declared.whole.iter() {
                             Reason::compare(wanted, wanted.algorithm().hash(&block))?;
@@ -311,7 +309,7 @@ impl Verifier {
     /// Does something with the file of the source. When it fails with a file
     /// that was open already, another may have taken its place: it is opened
     /// anew and tried once more.
-    fn with_file<T>(
+    pub(super) fn with_file<T>(
         &self,
         declared: &Declared<'_>,
         work: impl Fn(&dyn SourceFile) -> Result<T, Reason>,
@@ -359,14 +357,7 @@ fn read_exact(
 ) -> Result<Vec<u8>, Reason> {
     let block = read_block(file, offset, length)?;
     if (block.len() as u64) < length {
-        return Err(short(declared, offset.saturating_add(block.len() as u64)));
+        return Err(declared.short(offset.saturating_add(block.len() as u64)));
     }
     Ok(block)
-}
-
-const fn short(declared: &Declared<'_>, found: u64) -> Reason {
-    Reason::Short {
-        wanted: declared.size,
-        found,
-    }
 }

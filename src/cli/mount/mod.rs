@@ -56,7 +56,17 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
-                      .manifest_digest and .refusals
+                      .manifest_digest, .refusals and .copies
+  cache_dir=DIR       keep verified private copies of files of 1 MiB and more
+                      in DIR, for the kernel to read by itself: large reads and
+                      mapped files are as fast as on DIR. The copies have no
+                      names, and are gone with the mount. DIR must be root's
+                      and closed to others, and its disk is trusted; only root
+                      can make use of it (Linux 6.9). Opening a file then costs
+                      a round trip, and waits for its copy if the file cannot
+                      be read in parts or has up to 64 MiB
+  cache_max=SIZE      how large the copies may be together; K, M, G or T behind
+                      a number count in powers of 1024. Needed with cache_dir
   fsname=NAME         what the table of mounts shows as the source
   log=FILE            append the log to FILE
 

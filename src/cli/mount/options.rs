@@ -22,6 +22,10 @@ pub struct Options {
     pub fsname: Option<OsString>,
     /// Where the log goes once nobody looks at standard error: `log=`.
     pub log: Option<PathBuf>,
+    /// Where private copies of large files are kept: `cache_dir=`.
+    pub cache_dir: Option<PathBuf>,
+    /// How large they may be together, in bytes: `cache_max=`.
+    pub cache_max: Option<u64>,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
     /// Whether setuid bits and file capabilities count.
@@ -41,6 +45,8 @@ impl Default for Options {
             digest: None,
             fsname: None,
             log: None,
+            cache_dir: None,
+            cache_max: None,
             allow_other: false,
             suid: false,
             dev: false,
@@ -208,6 +214,13 @@ impl Options {
                 self.log = Some(value.into());
                 Ok(())
             }
+            "cache_dir" => {
+                self.cache_dir = Some(value.into());
+                Ok(())
+            }
+            "cache_max" => {
+                parse("cache_max", value, parse_size).map(|size| self.cache_max = Some(size))
+            }
             "fsname" => {
                 self.fsname = Some(value.to_owned());
                 Ok(())
@@ -246,8 +259,19 @@ fn spell(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace('-', "_")
 }
 
-const WITH_VALUE: [&str; 11] = [
-    "backing", "digest", "fsname", "gid", "gidmap", "log", "mtime", "root", "source", "uid",
+const WITH_VALUE: [&str; 13] = [
+    "backing",
+    "cache_dir",
+    "cache_max",
+    "digest",
+    "fsname",
+    "gid",
+    "gidmap",
+    "log",
+    "mtime",
+    "root",
+    "source",
+    "uid",
     "uidmap",
 ];
 
@@ -307,6 +331,22 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     parsed
         .and_then(|(seconds, nanoseconds)| Timestamp::new(seconds, nanoseconds))
         .ok_or_else(|| "not a number of seconds since 1970".to_owned())
+}
+
+/// A number of bytes; K, M, G or T behind it count in powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) if text.ends_with('K') => (digits, 10),
+        Some(digits) if text.ends_with('M') => (digits, 20),
+        Some(digits) if text.ends_with('G') => (digits, 30),
+        Some(digits) => (digits, 40),
+        None => (text, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| "not a size in bytes, such as 500M or 2G".to_owned())
 }
 
 /// Splits a list at its commas. A backslash takes the meaning from a comma, a
@@ -370,6 +410,23 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_suffixes() {
+        for (size, bytes) in [
+            ("7", 7),
+            ("0K", 0),
+            ("3M", 3 << 20),
+            ("2G", 2 << 30),
+            ("1T", 1 << 40),
+        ] {
+            let parsed = options(&format!("cache_dir=/c,cache_max={size}")).unwrap();
+            assert_eq!(parsed.cache_max, Some(bytes));
+        }
+        for bad in ["", "K", "-1", "1k", "16777216T", "1 M"] {
+            assert!(options(&format!("cache_max={bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn commas_can_be_part_of_a_value() {
         for list in [r#"backing="/srv/a,b",ro"#, r"ro,backing=/srv/a\,b"] {
             let backing = options(list).unwrap().backing.unwrap();
@@ -390,6 +447,10 @@ mod tests {
             (
                 "uid=-1",
                 r#"mount option uid="-1": not a number from 0 to 4294967294"#,
+            ),
+            (
+                "cache_max=1.5G",
+                r#"mount option cache_max="1.5G": not a size in bytes, such as 500M or 2G"#,
             ),
             (
                 "mtime=x",

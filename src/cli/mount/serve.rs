@@ -12,12 +12,12 @@ use crate::cli::manifest_file::ManifestFile;
 use crate::cli::{Failure, logging};
 use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
-use crate::fs::Filesystem;
+use crate::fs::{CopyCache, Filesystem};
 use crate::fuse::{MountOptions, Mounted, Unmounted, Unmounter};
 use crate::inode::{InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::source::DirectorySource;
-use crate::sys::{self, RootDir};
+use crate::sys::{self, PrivateDirectory, PrivateDirectoryError, RootDir};
 use crate::verify::{self, Verifier};
 
 use super::options::Options;
@@ -42,6 +42,14 @@ enum SetUpError {
     },
     #[error("the backing directory lies in the mountpoint; mount somewhere else")]
     BackingBelowMountpoint,
+    #[error("cannot keep copies in the directory {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
+    Cache {
+        path: PathBuf,
+        #[source]
+        cause: PrivateDirectoryError,
+    },
+    #[error("mount options cache_dir=DIR and cache_max=SIZE go together, and one is missing")]
+    HalfACache,
 }
 
 /// Mounts, calls `ready`, and serves until the filesystem is gone.
@@ -101,6 +109,7 @@ pub(in crate::cli) fn check(request: &Request) -> Result<(), Failure> {
 /// and the digest of its manifest.
 fn set_up(request: &Request) -> Result<(Filesystem, Digest), Failure> {
     let backing = open_backing(&request.backing, &request.mountpoint)?;
+    let cache = open_cache(&request.options)?;
     let bytes = request.manifest.load()?;
     let (uid, gid) = sys::process::user();
     let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
@@ -114,7 +123,25 @@ fn set_up(request: &Request) -> Result<(Filesystem, Digest), Failure> {
     let verifier = Verifier::new(source, verify::Options::default())?;
     let presentation = request.options.presentation.clone();
     let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
+    let filesystem = match cache {
+        Some(cache) => filesystem.with_cache(cache),
+        None => filesystem,
+    };
     Ok((filesystem, digest))
+}
+
+fn open_cache(options: &Options) -> Result<Option<CopyCache>, SetUpError> {
+    match (&options.cache_dir, options.cache_max) {
+        (None, None) => Ok(None),
+        (Some(path), Some(max_bytes)) => match PrivateDirectory::open(path) {
+            Ok(directory) => Ok(Some(CopyCache::new(directory, max_bytes))),
+            Err(cause) => Err(SetUpError::Cache {
+                path: path.clone(),
+                cause,
+            }),
+        },
+        _ => Err(SetUpError::HalfACache),
+    }
 }
 
 fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError> {

@@ -1,0 +1,314 @@
+//! Opens, where large files have private copies that the kernel reads by itself
+//! (FUSE passthrough, Linux 6.9 and later; needs `CAP_SYS_ADMIN`).
+//!
+//! An open has to be answered with its copy or without, once and for all. So it
+//! waits for the copy of a file that could not be read sooner anyway, since all
+//! of it must be hashed before any of it can be given out, and of one that is
+//! copied in an instant. A larger file that can be read in parts is opened
+//! without, and copied when it is closed, if it was read.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
+use parking_lot::{Condvar, Mutex};
+
+use crate::fs::{CopyCache, Filesystem, FsError};
+use crate::inode::Ino;
+use crate::sys::SealedFile;
+
+use super::copies::{Copies, Opening, Way};
+use super::pool::Pool;
+use super::readers::guard;
+
+/// Up to this size, in bytes, a file is copied before it is opened, even if it
+/// could be read in parts.
+const AT_ONCE_MAX: u64 = 64 << 20;
+/// How long an open waits for a copy. Nothing can end it sooner, not even the
+/// death of who opens.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long no copies are made after one could not be written.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Of what needs no copy. Its close means nothing.
+const HANDLE_OTHER: FileHandle = FileHandle(0);
+const HANDLE_ASKING: FileHandle = FileHandle(1);
+const HANDLE_NATIVE: FileHandle = FileHandle(2);
+
+/// Answers opens, and makes copies.
+#[derive(Debug)]
+pub(super) struct Opener {
+    desk: Arc<Desk>,
+    makers: Pool,
+}
+
+#[derive(Debug)]
+struct Desk {
+    filesystem: Arc<Filesystem>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    copies: Copies<Arc<Copy>>,
+    waiting: HashMap<Ino, Vec<Waiting>>,
+    support: Support,
+    paused_until: Option<Instant>,
+    closed: bool,
+}
+
+/// Whether the kernel lets us give it files to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Support {
+    Unknown,
+    There,
+    Missing,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    reply: ReplyOpen,
+    until: Instant,
+}
+
+/// A private copy. Once the kernel has it, nobody else does.
+#[derive(Debug)]
+struct Copy(Mutex<Held>);
+
+#[derive(Debug)]
+enum Held {
+    ByUs(SealedFile),
+    ByKernel(BackingId),
+}
+
+impl Opener {
+    /// Nothing, where the filesystem has no room for copies.
+    pub(super) fn new(filesystem: &Arc<Filesystem>) -> io::Result<Option<Self>> {
+        let Some(cache) = filesystem.cache() else {
+            return Ok(None);
+        };
+        let desk = Arc::new(Desk {
+            filesystem: Arc::clone(filesystem),
+            state: Mutex::new(State {
+                copies: Copies::new(cache.max_bytes),
+                waiting: HashMap::new(),
+                support: Support::Unknown,
+                paused_until: None,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // One that waits for a slow disk should not hold up all others.
+        let makers = Pool::new("copy", cores.clamp(2, 4))?;
+        let clock = Arc::clone(&desk);
+        std::thread::Builder::new()
+            .name("opens".to_owned())
+            .spawn(move || clock.end_waits())?;
+        Ok(Some(Self { desk, makers }))
+    }
+
+    /// Answers an open for reading, now or later. Gives the reply back where
+    /// the kernel reads no copies.
+    pub(super) fn open(&self, ino: Ino, reply: ReplyOpen) -> Result<(), ReplyOpen> {
+        let size = self.desk.size(ino);
+        let mut state = self.desk.state.lock();
+        if state.support == Support::Unknown {
+            state.support = self.desk.probe(&reply);
+        }
+        if state.support == Support::Missing {
+            return Err(reply);
+        }
+        if !state.copies.takes(size) {
+            drop(state);
+            reply.opened(HANDLE_OTHER, FopenFlags::FOPEN_KEEP_CACHE);
+            return Ok(());
+        }
+        let at_once =
+            !state.is_paused() && (size <= AT_ONCE_MAX || !self.desk.filesystem.is_prepared(ino));
+        match state.copies.open(ino, size, at_once) {
+            Opening::Asking => open_asking(reply),
+            Opening::Native(copy) => self.desk.open_native(&mut state, ino, &copy, reply),
+            Opening::Wait => state.wait(ino, reply),
+            Opening::Make => {
+                state.wait(ino, reply);
+                self.make(state, ino, size);
+                self.desk.changed.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes notice that somebody asks for content of an open file.
+    pub(super) fn read(&self, ino: Ino, handle: FileHandle, size: u32) {
+        if handle == HANDLE_ASKING {
+            self.desk.state.lock().copies.read(ino, u64::from(size));
+        }
+    }
+
+    /// Takes notice that an open file is closed.
+    pub(super) fn close(&self, ino: Ino, handle: FileHandle) {
+        let way = match handle {
+            HANDLE_ASKING => Way::Asking,
+            HANDLE_NATIVE => Way::Native,
+            _ => return,
+        };
+        let mut state = self.desk.state.lock();
+        match state.copies.close(ino, way) {
+            Some(_) if state.is_paused() => state.copies.made(ino, None),
+            Some(size) => self.make(state, ino, size),
+            None => {}
+        }
+    }
+
+    /// Has a copy made, after those are gone that made room for it.
+    fn make(&self, mut state: parking_lot::MutexGuard<'_, State>, ino: Ino, size: u64) {
+        let evicted = state.copies.take_evicted();
+        drop(state);
+        if let Some(cache) = self.desk.cache() {
+            cache.counters.note_evicted(evicted.len());
+        }
+        drop(evicted);
+        let desk = Arc::clone(&self.desk);
+        self.makers.spawn(move || desk.make(ino, size));
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        self.desk.state.lock().closed = true;
+        self.desk.changed.notify_one();
+        if let Some(cache) = self.desk.cache() {
+            log::info!("event=copies {}", cache.counters);
+        }
+    }
+}
+
+impl Desk {
+    fn cache(&self) -> Option<&CopyCache> {
+        self.filesystem.cache()
+    }
+
+    fn size(&self, ino: Ino) -> u64 {
+        self.filesystem.getattr(ino).map_or(0, |found| found.size)
+    }
+
+    /// Gives the kernel an empty file, to see whether it takes it.
+    fn probe(&self, reply: &ReplyOpen) -> Support {
+        let probe = |cache: &CopyCache| reply.open_backing(cache.directory.create()?.seal()?);
+        match self.cache().map(probe) {
+            Some(Ok(_)) => Support::There,
+            Some(Err(error)) => {
+                log::warn!(
+                    "event=copies_off the kernel reads no private copies, files are served without: {error}"
+                );
+                Support::Missing
+            }
+            None => Support::Missing,
+        }
+    }
+
+    fn open_native(&self, state: &mut State, ino: Ino, copy: &Copy, reply: ReplyOpen) {
+        let mut held = copy.0.lock();
+        if let Held::ByUs(file) = &*held {
+            match reply.open_backing(file) {
+                Ok(id) => *held = Held::ByKernel(id),
+                Err(error) => log::warn!("event=copy_not_taken {error}"),
+            }
+        }
+        if let Held::ByKernel(id) = &*held {
+            if let Some(cache) = self.cache() {
+                cache.counters.note_open();
+            }
+            reply.opened_passthrough(HANDLE_NATIVE, FopenFlags::empty(), id);
+        } else {
+            state.copies.open_asking(ino);
+            state.copies.close(ino, Way::Native);
+            open_asking(reply);
+        }
+    }
+
+    /// Makes a copy, and answers those who wait for it.
+    fn make(&self, ino: Ino, size: u64) {
+        // That the content is refused is told to who reads it.
+        let copied = guard(|| match self.filesystem.copy(ino) {
+            Err(FsError::Copy(error)) => Ok(Err(error)),
+            copied => copied.map(Ok),
+        });
+        let mut state = self.state.lock();
+        if let Some(CopyCache { counters, .. }) = self.cache() {
+            match &copied {
+                Ok(Ok(_)) => counters.note_made(size),
+                _ => counters.note_failed(),
+            }
+        }
+        let copy = match copied {
+            Ok(Ok(file)) => Some(Arc::new(Copy(Mutex::new(Held::ByUs(file))))),
+            Ok(Err(error)) => {
+                state.paused_until = Instant::now().checked_add(PAUSE);
+                log::warn!(
+                    "event=copy_failed size={size} no private copies for {} s: {error}",
+                    PAUSE.as_secs()
+                );
+                None
+            }
+            Err(_) => None,
+        };
+        state.copies.made(ino, copy);
+        for Waiting { reply, .. } in state.waiting.remove(&ino).unwrap_or_default() {
+            match state.copies.open(ino, size, false) {
+                Opening::Native(copy) => self.open_native(&mut state, ino, &copy, reply),
+                _ => open_asking(reply),
+            }
+        }
+    }
+
+    /// Answers those who have waited too long.
+    fn end_waits(&self) {
+        let mut state = self.state.lock();
+        while !state.closed {
+            for (ino, reply) in state.take_late(Instant::now()) {
+                state.copies.open_asking(ino);
+                open_asking(reply);
+            }
+            match state.next_end() {
+                Some(until) => drop(self.changed.wait_until(&mut state, until)),
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+}
+
+impl State {
+    fn is_paused(&self) -> bool {
+        self.paused_until
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    fn wait(&mut self, ino: Ino, reply: ReplyOpen) {
+        let until = Instant::now() + PATIENCE;
+        let waiting = self.waiting.entry(ino).or_default();
+        waiting.push(Waiting { reply, until });
+    }
+
+    fn next_end(&self) -> Option<Instant> {
+        let all = self.waiting.values().flatten();
+        all.map(|waiting| waiting.until).min()
+    }
+
+    fn take_late(&mut self, now: Instant) -> Vec<(Ino, ReplyOpen)> {
+        let mut late = Vec::new();
+        for (ino, waiting) in &mut self.waiting {
+            let those = waiting.extract_if(.., |waiting| waiting.until <= now);
+            late.extend(those.map(|waiting| (*ino, waiting.reply)));
+        }
+        late
+    }
+}
+
+fn open_asking(reply: ReplyOpen) {
+    reply.opened(HANDLE_ASKING, FopenFlags::FOPEN_KEEP_CACHE);
+}
