@@ -7,7 +7,8 @@
 use continuity::digest::Algorithm;
 use continuity::list::{self, Names, Stats};
 use continuity::manifest::{
-    ChunkTable, Chunks, Content, Form, Info, Kind, Manifest, Metadata, Resource, Timestamp, Xattr,
+    ChunkTable, Chunks, Content, Form, HeaderCarried, Info, Kind, Limits, Manifest, Metadata,
+    Resource, Timestamp, Xattr,
 };
 use continuity::mode::FileMode;
 use continuity::path::ManifestPath;
@@ -59,6 +60,7 @@ fn manifest() -> Vec<u8> {
             base: String::new(),
         },
         resources: vec![file, link, latin, resource(b"/s", 0o140_755, Kind::Socket)],
+        carried: HeaderCarried::default(),
     }
     .encode(Form::Full)
     .unwrap()
@@ -157,4 +159,68 @@ fn dump_knows_the_extensions_by_name() {
     assert_eq!(special.len(), 3);
     assert_eq!(special[1]["extension"]["raw_target"], "74ff");
     assert_eq!(json["info"]["generator"], "test");
+}
+
+/// A length-delimited field with a number below 16, or 100.
+fn field(number: u8, value: &[u8]) -> Vec<u8> {
+    let key = match number {
+        100 => vec![0xa2, 6],
+        number => vec![number << 3 | 2],
+    };
+    [&key[..], &[value.len() as u8], value].concat()
+}
+
+#[test]
+fn what_nobody_knows_is_not_lost() {
+    // An unknown field, and a table by an algorithm that is to come.
+    let table = [&field(1, b"sha9")[..], &[0x10, 4], &field(4, b"12")].concat();
+    let extension = [
+        &field(1, &[0x08, 2])[..],
+        &field(3, &table),
+        &field(15, b"later"),
+    ]
+    .concat();
+    let stream = |digest: &str| {
+        field(
+            13,
+            &[
+                field(1, b"s"),
+                field(2, b"abc"),
+                field(3, digest.as_bytes()),
+            ]
+            .concat(),
+        )
+    };
+    let resource = |digest| {
+        [
+            &field(1, b"/f")[..],
+            &field(4, b"user"),
+            &field(5, b"group"),
+            &[0x30, 0xa4, 3],
+            &stream(digest),
+            &field(100, &extension),
+            &field(15, b"unknown"),
+        ]
+        .concat()
+    };
+    let manifest = |digest| [field(1, &resource(digest)), field(14, b"of the manifest")].concat();
+    for good in ["none", "md5:x", "sha256"] {
+        let bytes = manifest(good);
+        let read = Manifest::read(&bytes, &Limits::default()).unwrap();
+        let Kind::Regular(content) = &read.resources[0].kind else {
+            panic!("no file");
+        };
+        assert_eq!(content.chunks, None);
+        assert_eq!(read.encode(Form::Full).unwrap(), bytes);
+    }
+    // The digest of "abd".
+    let other = Algorithm::Sha256.hash(b"abd").to_string();
+    let long = stream(&other[..71]);
+    let resource = [&field(1, b"/f")[..], &[0x30, 0xa4, 3], &long].concat();
+    let refused = Manifest::read(&field(1, &resource), &Limits::default());
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("alternate data stream \"s\" has a digest"),
+        "{error}"
+    );
 }

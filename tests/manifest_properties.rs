@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use continuity::digest::Algorithm;
 use continuity::list::{self, Names, Stats};
-use continuity::manifest::{Form, Kind, Limits, Manifest, Records, Section};
+use continuity::manifest::{Form, Kind, Limits, Manifest, Records, Section, read_text};
 use generated::{is_special, manifest};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -162,6 +162,22 @@ proptest! {
             let go = GoManifest::decode(&bytes[..]).unwrap();
             prop_assert_eq!(go.encode_to_vec(), bytes);
         }
+    }
+
+    #[test]
+    fn text_becomes_the_same_bytes_again(manifest in manifest(), form: bool) {
+        let form = if form { Form::Full } else { Form::Compat };
+        if let Ok(bytes) = manifest.encode(form) {
+            let mut text = Vec::new();
+            list::dump(&bytes, &mut text).unwrap();
+            prop_assert_eq!(read_text(&text).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "[a-z0-9{}:\"'\\\\\n# -]{0,80}") {
+        let _ = read_text(text.as_bytes());
+        let _ = read_text(format!("resource: {{ {text}").as_bytes());
     }
 
     #[test]

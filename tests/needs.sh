@@ -33,6 +33,8 @@ programs() {
 		need setpriv util-linux
 		need unshare util-linux
 		need tar tar
+		need mtree mtree-netbsd
+		need bsdtar libarchive-tools
 		need script bsdutils
 		need mkfs.btrfs btrfs-progs
 	fi

@@ -13,7 +13,7 @@ mod whiteout;
 
 use std::path::Path;
 
-use crate::manifest::{Form, Info, Manifest};
+use crate::manifest::{Form, HeaderCarried, Info, Manifest};
 use crate::sys::RootDir;
 
 pub use error::{BuildError, Cause, Failure, Failures};
@@ -67,6 +67,7 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
             base: String::new(),
         },
         resources: Vec::new(),
+        carried: HeaderCarried::default(),
     };
     if options.form == Form::Compat {
         // Refuse what it cannot hold before hours of hashing.

@@ -1,14 +1,15 @@
 //! `continuity build`.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::build::{Built, Convention, Options, Times, build};
 use crate::digest::Algorithm;
-use crate::manifest::{Form, Timestamp};
+use crate::manifest::{Form, Timestamp, read_text};
 
-use super::manifest_output::{write_file, write_stdout};
+use super::manifest_file::{ManifestFile, Pin};
+use super::manifest_output::{OutputError, write_file, write_stdout};
 use super::progress::ProgressArguments;
 use super::selection::SelectionArguments;
 use super::{Failure, Outcome};
@@ -68,22 +69,62 @@ pub(super) struct Arguments {
     /// Form of the manifest: there is one only
     #[arg(long, value_parser = ["pb"], default_value = "pb", hide = true)]
     format: String,
+    /// Make the manifest of the text that "dump" wrote instead; "-" is standard
+    /// input
+    #[arg(long, value_name = "FILE")]
+    from_dump: Option<PathBuf>,
     /// The directory, or a symlink to it
-    #[arg(value_name = "ROOT")]
-    root: PathBuf,
+    #[arg(
+        value_name = "ROOT",
+        required_unless_present = "from_dump",
+        conflicts_with = "from_dump"
+    )]
+    root: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
-    let form = if arguments.compat {
+    if let Some(path) = &arguments.from_dump {
+        write(arguments, &from_dump(path)?)?;
+    }
+    if let Some(root) = &arguments.root {
+        let built = build_tree(arguments, root, quiet)?;
+        let bytes = built.manifest.encode(form(arguments))?;
+        write(arguments, &bytes)?;
+        report(&built, bytes.len());
+    }
+    Ok(Outcome::Success)
+}
+
+fn write(arguments: &Arguments, manifest: &[u8]) -> Result<(), OutputError> {
+    match &arguments.output {
+        Some(path) if path.as_os_str() != "-" => write_file(path, manifest),
+        _ => write_stdout(manifest),
+    }
+}
+
+fn from_dump(path: &Path) -> Result<Vec<u8>, Failure> {
+    let file = ManifestFile {
+        path: path.to_owned(),
+        pin: Pin::default(),
+    };
+    let text = file.load()?;
+    Ok(read_text(&text).map_err(|error| file.refused(error))?)
+}
+
+const fn form(arguments: &Arguments) -> Form {
+    if arguments.compat {
         Form::Compat
     } else {
         Form::Full
-    };
+    }
+}
+
+fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, Failure> {
     let mut algorithms = arguments.digest.clone();
     algorithms.sort_unstable();
     algorithms.dedup();
     let options = Options {
-        form,
+        form: form(arguments),
         content: true,
         selection: arguments.selection.read()?,
         times: times(arguments)?,
@@ -97,15 +138,9 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
         progress: Arc::default(),
     };
     let shown = arguments.progress.show(quiet, &options.progress);
-    let built = build(&arguments.root, &options)?;
+    let built = build(root, &options);
     drop(shown);
-    let bytes = built.manifest.encode(form)?;
-    match &arguments.output {
-        Some(path) if path.as_os_str() != "-" => write_file(path, &bytes)?,
-        _ => write_stdout(&bytes)?,
-    }
-    report(&built, bytes.len());
-    Ok(Outcome::Success)
+    Ok(built?)
 }
 
 fn report(built: &Built, size: usize) {

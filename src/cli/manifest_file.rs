@@ -30,7 +30,7 @@ pub struct ManifestFile {
 }
 
 /// What the manifest must be.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct Pin {
     /// Refuse the manifest unless its bytes have this digest, such as
     /// "sha256:" and 64 hexadecimal digits

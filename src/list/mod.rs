@@ -9,12 +9,14 @@ mod columns;
 mod dump;
 mod ls;
 mod ls_json;
+mod mtree;
 mod size;
 mod stats;
 
 pub use dump::{dump, dump_json};
 pub use ls::ls;
 pub use ls_json::ls_json;
+pub use mtree::mtree;
 pub use size::HumanSize;
 pub use stats::Stats;
 

@@ -5,12 +5,12 @@ use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 
 use super::error::{ManifestError, Place, Rule};
-use super::extension::{Extension, RecordedTime};
+use super::extension::{Extension, RecordedChunks, RecordedTime};
 use super::model::{
-    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
-    Metadata, Resource, Timestamp, Xattr,
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, HeaderCarried, Info, Kind,
+    Manifest, Metadata, Resource, Timestamp, Xattr,
 };
-use super::record::{Record, Records, Section, manifest_field, section_of};
+use super::record::{Entry, Record, Records, Section, manifest_field, section_of};
 use super::wire::{Fields, Value, WireError};
 
 /// Bounds on what a manifest may hold.
@@ -52,6 +52,8 @@ pub struct Header {
     pub info: Info,
     /// Metadata of `/`, where it is declared.
     pub root: Option<Metadata>,
+    /// What is carried along without a meaning here.
+    pub carried: HeaderCarried,
 }
 
 /// Reads the header, and refuses a manifest that needs what we do not know.
@@ -62,22 +64,34 @@ pub fn read_header(bytes: &[u8], limits: &Limits) -> Result<Header, ManifestErro
     let mut header = Header::default();
     for field in Fields::new(bytes, 0) {
         let field = field?;
-        if let (manifest_field::INFO, Value::Bytes(message)) = (field.number, field.value) {
-            read_info(field.fields(message), &mut header.info)?;
-        }
-        if let (manifest_field::ROOT, Value::Bytes(message)) = (field.number, field.value) {
-            let record = Record::new(&field, message)?;
-            let root = read_root(&record, limits).and_then(|root| match header.root {
-                None => Ok(root),
-                Some(_) => Err(Rule::SecondRoot),
-            });
-            header.root = Some(root.map_err(|rule| refused(Section::Root, 0, &record, rule))?);
+        match (field.number, field.value) {
+            (manifest_field::RESOURCE | manifest_field::SPECIAL, Value::Bytes(_)) => {}
+            (manifest_field::INFO, Value::Bytes(message)) => {
+                let Header { info, carried, .. } = &mut header;
+                read_info(field.fields(message), info, &mut carried.info)?;
+            }
+            (manifest_field::ROOT, Value::Bytes(message)) => {
+                let record = Record::new(&field, message)?;
+                let root = read_root(&record, limits).and_then(|root| match header.root {
+                    None => Ok(root),
+                    Some(_) => Err(Rule::SecondRoot),
+                });
+                let (root, carried) =
+                    root.map_err(|rule| refused(Section::Root, 0, &record, rule))?;
+                header.root = Some(root);
+                header.carried.root = carried.map(|carried| *carried).unwrap_or_default();
+            }
+            _ => header.carried.unknown.extend_from_slice(field.raw),
         }
     }
     Ok(header)
 }
 
-fn read_info(fields: Fields<'_>, info: &mut Info) -> Result<(), ManifestError> {
+fn read_info(
+    fields: Fields<'_>,
+    info: &mut Info,
+    unknown: &mut Vec<u8>,
+) -> Result<(), ManifestError> {
     for field in fields {
         let field = field?;
         match (field.number, field.value) {
@@ -90,16 +104,22 @@ fn read_info(fields: Fields<'_>, info: &mut Info) -> Result<(), ManifestError> {
                 return Err(ManifestError::Feature(feature.chars().take(100).collect()));
             }
             (4, Value::Bytes(value)) => field.string(value)?.clone_into(&mut info.base),
-            _ => {}
+            _ => unknown.extend_from_slice(field.raw),
         }
     }
     Ok(())
 }
 
-fn read_root(record: &Record<'_>, limits: &Limits) -> Result<Metadata, Rule> {
+fn read_root(
+    record: &Record<'_>,
+    limits: &Limits,
+) -> Result<(Metadata, Option<Box<Carried>>), Rule> {
     let extension = record.extension().map_err(Rule::Extension)?;
     match read_kind(record, &extension, limits)? {
-        Kind::Directory => read_metadata(record, &extension),
+        Kind::Directory => Ok((
+            read_metadata(record, &extension)?,
+            read_carried(record, &extension)?,
+        )),
         other => Err(Rule::RootType(other.file_type())),
     }
 }
@@ -110,10 +130,15 @@ impl Manifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ManifestError> {
-        let Header { info, root } = read_header(bytes, limits)?;
+        let Header {
+            info,
+            root,
+            carried,
+        } = read_header(bytes, limits)?;
         Ok(Self {
             root,
             info,
+            carried,
             resources: Resources::new(bytes, limits).collect::<Result<_, _>>()?,
         })
     }
@@ -229,7 +254,7 @@ fn read_resource(section: Section, record: &Record<'_>, limits: &Limits) -> Resu
         paths,
         metadata: read_metadata(record, &extension)?,
         kind,
-        carried: read_carried(record),
+        carried: read_carried(record, &extension)?,
     })
 }
 
@@ -386,25 +411,41 @@ fn read_xattrs(record: &Record<'_>) -> Result<Vec<Xattr>, Rule> {
     }
 }
 
-fn read_carried(record: &Record<'_>) -> Option<Box<Carried>> {
+fn read_carried(
+    record: &Record<'_>,
+    extension: &Extension<'_>,
+) -> Result<Option<Box<Carried>>, Rule> {
+    let has_table = extension.chunks.is_some_and(|table| is_usable(&table));
     let carried = Carried {
         user: record.user.to_owned(),
         group: record.group.to_owned(),
-        streams: record
-            .ads()
-            .map(|entry| AlternateStream {
-                name: entry.name.to_owned(),
-                data: entry.data.to_vec(),
-                digest: entry.digest.to_owned(),
-            })
-            .collect(),
+        streams: record.ads().map(read_stream).collect::<Result<_, _>>()?,
         unknown: record
             .unknown()
             .flat_map(|field| field.raw)
             .copied()
             .collect(),
+        extension: record
+            .unknown_of_extension(!has_table)
+            .flat_map(|field| field.raw)
+            .copied()
+            .collect(),
     };
-    (carried != Carried::default()).then(|| Box::new(carried))
+    Ok((carried != Carried::default()).then(|| Box::new(carried)))
+}
+
+/// A stream whose content is here must be the one that its digest names.
+fn read_stream(entry: Entry<'_>) -> Result<AlternateStream, Rule> {
+    if let (false, Ok(wanted)) = (entry.data.is_empty(), Digest::parse(entry.digest))
+        && wanted.algorithm().hash(entry.data) != wanted
+    {
+        return Err(Rule::Stream(Box::from(entry.name.as_bytes())));
+    }
+    Ok(AlternateStream {
+        name: entry.name.to_owned(),
+        data: entry.data.to_vec(),
+        digest: entry.digest.to_owned(),
+    })
 }
 
 fn read_time(time: Option<RecordedTime>) -> Result<Option<Timestamp>, Rule> {
@@ -416,6 +457,11 @@ fn read_time(time: Option<RecordedTime>) -> Result<Option<Timestamp>, Rule> {
         .and_then(|nanoseconds| Timestamp::new(time.seconds, nanoseconds))
         .map(Some)
         .ok_or(Rule::Nanoseconds(time.nanoseconds))
+}
+
+/// Whether a chunk table is by an algorithm that we know.
+fn is_usable(table: &RecordedChunks<'_>) -> bool {
+    Algorithm::from_name(table.algorithm).is_some()
 }
 
 /// The table of a file of `size` bytes; `None` when there is none, or none

@@ -9,7 +9,7 @@ use crate::mode::FileType;
 use crate::path::ManifestPath;
 
 use super::model::{Carried, Chunks, Content, Info, Kind, Manifest, Metadata, Resource, Timestamp};
-use super::record::{Section, manifest_field};
+use super::record::{Section, manifest_field, resource_field};
 use super::wire::proto;
 
 /// How much of a manifest to write.
@@ -65,17 +65,16 @@ impl Manifest {
                 None => Ok(bytes),
             };
         }
-        if self.info != Info::default() {
-            put(
-                manifest_field::INFO,
-                &encode_info(&self.info).encode_to_vec(),
-                &mut bytes,
-            );
+        let carried = &self.carried;
+        if self.info != Info::default() || !carried.info.is_empty() {
+            let mut info = encode_info(&self.info).encode_to_vec();
+            info.extend_from_slice(&carried.info);
+            put(manifest_field::INFO, &info, &mut bytes);
         }
         if let Some(root) = &self.root {
             put(
                 manifest_field::ROOT,
-                &encode_root(root).encode_to_vec(),
+                &encode_root(root, &carried.root),
                 &mut bytes,
             );
         }
@@ -88,6 +87,7 @@ impl Manifest {
                 );
             }
         }
+        bytes.extend_from_slice(&carried.unknown);
         Ok(bytes)
     }
 }
@@ -147,33 +147,28 @@ fn encode_info(info: &Info) -> proto::ManifestInfo {
     }
 }
 
-fn encode_root(metadata: &Metadata) -> proto::Resource {
-    encode(&[], metadata, &Kind::Directory, None, Form::Full)
+fn encode_root(metadata: &Metadata, carried: &Carried) -> Vec<u8> {
+    encode(&[], metadata, &Kind::Directory, Some(carried), Form::Full)
 }
 
 fn encode_resource(resource: &Resource, form: Form) -> Vec<u8> {
-    let carried = resource.carried.as_deref();
-    let mut bytes = encode(
+    encode(
         &resource.paths,
         &resource.metadata,
         &resource.kind,
-        carried,
+        resource.carried.as_deref(),
         form,
     )
-    .encode_to_vec();
-    if let (Some(carried), Form::Full) = (carried, form) {
-        bytes.extend_from_slice(&carried.unknown);
-    }
-    bytes
 }
 
+/// A resource, and behind what is known what is not.
 fn encode(
     paths: &[ManifestPath],
     metadata: &Metadata,
     kind: &Kind,
     carried: Option<&Carried>,
     form: Form,
-) -> proto::Resource {
+) -> Vec<u8> {
     let mut resource = proto::Resource {
         uid: i64::from(metadata.uid),
         gid: i64::from(metadata.gid),
@@ -203,14 +198,20 @@ fn encode(
         }
         Kind::Directory | Kind::Fifo | Kind::Socket => {}
     }
-    if form == Form::Full {
-        if let Some(carried) = carried {
-            encode_carried(carried, &mut resource);
-        }
-        resource.extension =
-            (extension != proto::ResourceExtension::default()).then_some(extension);
+    if form == Form::Compat {
+        return resource.encode_to_vec();
     }
-    resource
+    if let Some(carried) = carried {
+        encode_carried(carried, &mut resource);
+    }
+    let mut bytes = resource.encode_to_vec();
+    let mut extension = extension.encode_to_vec();
+    extension.extend(carried.iter().flat_map(|carried| &carried.extension));
+    if !extension.is_empty() {
+        put(resource_field::EXTENSION, &extension, &mut bytes);
+    }
+    bytes.extend(carried.iter().flat_map(|carried| &carried.unknown));
+    bytes
 }
 
 fn encode_paths(

@@ -43,6 +43,52 @@ pub enum PrintError {
     Output(#[from] std::io::Error),
 }
 
+/// Why text is no text form of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {cause}")]
+pub struct TextError {
+    /// Number of the line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    #[source]
+    pub cause: TextCause,
+}
+
+/// What is wrong with text.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TextCause {
+    /// A character that nothing begins with.
+    #[error("neither a name nor a value begins here")]
+    Token,
+    /// A string without an end.
+    #[error("a string does not end on its line")]
+    OpenString,
+    /// A backslash in a string, and nothing that can follow it.
+    #[error("a string has an escape that is none")]
+    Escape,
+    /// A message without an end.
+    #[error("a message does not end")]
+    OpenMessage,
+    /// Something other than a name or a number of a field.
+    #[error("expected the name or the number of a field")]
+    Name,
+    /// A name that no field has here.
+    #[error("no field is named {:?} here", Escaped(.0.as_bytes()))]
+    Unknown(String),
+    /// No colon behind a name.
+    #[error("expected a colon")]
+    Colon,
+    /// No value of the kind that the field has.
+    #[error("this is no value of its field")]
+    Value,
+    /// Messages nested deeper than any reader takes.
+    #[error("messages are nested too deep")]
+    Depth,
+    /// What it says is no manifest.
+    #[error("what the text says is no manifest: {0}")]
+    Wire(#[from] WireError),
+}
+
 /// Which resource of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -179,6 +225,9 @@ pub enum Rule {
     /// A time with a second's worth of nanoseconds, or more.
     #[error("time has {0} nanoseconds, more than 999999999")]
     Nanoseconds(u64),
+    /// An alternate data stream has content, and the digest of another.
+    #[error("alternate data stream {:?} has a digest that is not the one of its data", Escaped(.0))]
+    Stream(Box<[u8]>),
     /// The chunk table does not fit the file.
     #[error("its chunk table does not fit its size: {0}")]
     Chunks(&'static str),

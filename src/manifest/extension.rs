@@ -166,6 +166,17 @@ impl<'a> Record<'a> {
             })
     }
 
+    /// The fields of the extension that nobody here knows; with the chunk table
+    /// where nobody knows its algorithm.
+    pub(super) fn unknown_of_extension(
+        &self,
+        with_chunks: bool,
+    ) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        self.extensions().flatten().flatten().filter(move |field| {
+            !is_known(field) || with_chunks && field.number == repeated::CHUNKS
+        })
+    }
+
     fn extension_messages(
         &self,
         number: u32,
@@ -177,6 +188,14 @@ impl<'a> Record<'a> {
                 Value::Bytes(value) if field.number == number => Some((field, value)),
                 _ => None,
             })
+    }
+}
+
+fn is_known(field: &Field<'_>) -> bool {
+    match field.value {
+        Value::Varint(_) => field.number == 5,
+        Value::Bytes(_) => matches!(field.number, 1..=4 | 6..=10),
+        _ => false,
     }
 }
 

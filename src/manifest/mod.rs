@@ -14,21 +14,24 @@ mod extension;
 mod index;
 mod json;
 mod model;
+mod read_text;
 mod record;
 mod schema;
 mod text;
+mod token;
 mod wire;
 
 pub use decode::{Header, Limits, Resources, read_header};
 pub use encode::{EncodeError, Form};
-pub use error::{ManifestError, Place, PrintError, Rule};
+pub use error::{ManifestError, Place, PrintError, Rule, TextCause, TextError};
 pub use extension::{Extension, RecordedChunks, RecordedTime};
 pub use index::{Indexed, PathIndex};
 pub use json::write_json;
 pub use model::{
-    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
-    Metadata, Resource, Timestamp, Xattr,
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, HeaderCarried, Info, Kind,
+    Manifest, Metadata, Resource, Timestamp, Xattr,
 };
+pub use read_text::read_text;
 pub use record::{Entry, Record, Records, Section, check_wire};
 pub use text::write_text;
 pub use wire::{Field, Fields, Value, WireError};

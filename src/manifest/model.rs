@@ -15,6 +15,8 @@ pub struct Manifest {
     pub info: Info,
     /// Everything but the root.
     pub resources: Vec<Resource>,
+    /// What is carried along without a meaning here.
+    pub carried: HeaderCarried,
 }
 
 /// What is known about the manifest itself; never needed to read it.
@@ -262,6 +264,20 @@ pub struct Carried {
     /// Alternate data streams.
     pub streams: Vec<AlternateStream>,
     /// Fields that nobody here knows, as they were encoded.
+    pub unknown: Vec<u8>,
+    /// The same of the extension; and a chunk table by an algorithm that nobody
+    /// here knows.
+    pub extension: Vec<u8>,
+}
+
+/// Parts of a manifest's header that have no meaning here but are not lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderCarried {
+    /// Of the root.
+    pub root: Carried,
+    /// Fields of the info that nobody here knows, as they were encoded.
+    pub info: Vec<u8>,
+    /// Fields of the manifest that nobody here knows, as they were encoded.
     pub unknown: Vec<u8>,
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use continuity::digest::{Algorithm, Digest};
 use continuity::manifest::{
-    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, Info, Kind, Manifest,
-    Metadata, Resource, Timestamp, Xattr,
+    AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, HeaderCarried, Info, Kind,
+    Manifest, Metadata, Resource, Timestamp, Xattr,
 };
 use continuity::mode::{FileMode, FileType};
 use continuity::path::ManifestPath;
@@ -158,29 +158,45 @@ pub fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
+/// Fields 2000, 2001, 2002 and 2003 of four wire types.
+pub fn unknown() -> impl Strategy<Value = Vec<u8>> {
+    let fields = vec![
+        &[0x80_u8, 0x7d, 5][..],
+        &[0x8a, 0x7d, 1, b'x'],
+        &[0x93, 0x7d, 0x0a, 0, 0x94, 0x7d],
+        &[0x9d, 0x7d, 1, 2, 3, 4],
+    ];
+    proptest::sample::subsequence(fields, 0..=4).prop_map(|fields| fields.concat())
+}
+
+pub fn header_carried() -> impl Strategy<Value = HeaderCarried> {
+    (carried(), unknown(), unknown()).prop_map(|(root, info, unknown)| HeaderCarried {
+        root: root.map(|root| *root).unwrap_or_default(),
+        info,
+        unknown,
+    })
+}
+
 pub fn carried() -> impl Strategy<Value = Option<Box<Carried>>> {
     let stream = ("[a-z]{0,5}", vec(any::<u8>(), 0..5), "[a-z]{0,5}")
         .prop_map(|(name, data, digest)| AlternateStream { name, data, digest });
-    // Fields 14, 20 and 2000 of three wire types.
-    let unknown = proptest::sample::subsequence(
-        vec![
-            &[0x72_u8, 1, b'x'][..],
-            &[0xa3, 1, 0xa4, 1],
-            &[0x80, 0x7d, 5],
-        ],
-        0..=3,
-    );
-    ("[a-z]{0,5}", "[a-z]{0,5}", vec(stream, 0..2), unknown).prop_map(
-        |(user, group, streams, unknown)| {
+    (
+        "[a-z]{0,5}",
+        "[a-z]{0,5}",
+        vec(stream, 0..2),
+        unknown(),
+        unknown(),
+    )
+        .prop_map(|(user, group, streams, unknown, extension)| {
             let carried = Carried {
                 user,
                 group,
                 streams,
-                unknown: unknown.concat(),
+                unknown,
+                extension,
             };
             (carried != Carried::default()).then(|| Box::new(carried))
-        },
-    )
+        })
 }
 
 pub fn resource() -> impl Strategy<Value = (Metadata, Kind, Option<Box<Carried>>)> {
@@ -197,7 +213,11 @@ pub fn manifest() -> impl Strategy<Value = Manifest> {
             base,
         });
     let entries = btree_map(path(), (resource(), any::<bool>()), 0..12);
-    (root, info, entries).prop_map(|(root, info, entries)| {
+    (root, info, entries, header_carried()).prop_map(|(root, info, entries, mut carried)| {
+        if root.is_none() {
+            carried.root = Carried::default();
+        }
+        let header = carried;
         let mut resources: Vec<Resource> = Vec::new();
         for (path, ((metadata, kind, carried), link)) in entries {
             match resources.last_mut() {
@@ -217,6 +237,7 @@ pub fn manifest() -> impl Strategy<Value = Manifest> {
             root,
             info,
             resources,
+            carried: header,
         }
     })
 }
