@@ -74,7 +74,7 @@ impl Work<'_> {
     pub fn new_file<'p>(&self, place: &'p Place) -> Result<NewFile<'p>, Cause> {
         let directory = place.directory()?;
         if self.can_be_unnamed() {
-            match directory.make_unnamed_file() {
+            match directory.make_unnamed_file(0o600) {
                 Err(error) if sys::entry::has_no_unnamed(&error) => {
                     self.has_unnamed.store(false, Ordering::Relaxed);
                 }

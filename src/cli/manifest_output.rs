@@ -1,5 +1,6 @@
 //! Where a manifest that was built goes.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +9,15 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::escape::Escaped;
+use crate::sys::{RootDir, entry, random};
 
 use super::output::Output;
+
+/// Permissions of a new file, less the umask.
+const MODE: u32 = 0o644;
+
+/// How the names of temporary files begin.
+const PREFIX: &str = ".continuity-";
 
 /// Why the bytes are not where they should be.
 #[derive(Debug, Error)]
@@ -68,22 +76,52 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     .map_err(file_error)
 }
 
+/// The new file has no name until it is complete, so nothing is left of it if
+/// this process ends before.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(".continuity-")
-        // Less the umask.
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+    let Some(name) = path.file_name() else {
+        return Err(io::ErrorKind::IsADirectory.into());
+    };
+    let place = RootDir::open(directory)?;
+    match place.make_unnamed_file(MODE) {
+        Ok(file) => {
+            fill(&file, bytes)?;
+            match place.link(&file, name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    // Nothing can take a name from another file at once but
+                    // renaming.
+                    let random = u64::from_le_bytes(random::bytes()?);
+                    let other = OsString::from(format!("{PREFIX}{random:016x}"));
+                    place.link(&file, &other)?;
+                    place.rename(&other, name).inspect_err(|_| {
+                        let _ = place.remove_file(&other);
+                    })
+                }
+                linked => linked,
+            }?;
+        }
+        Err(error) if entry::has_no_unnamed(&error) => {
+            let file = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .permissions(Permissions::from_mode(MODE))
+                .tempfile_in(directory)?;
+            fill(file.as_file(), bytes)?;
+            file.persist(path)?;
+        }
+        Err(error) => return Err(error),
+    }
     // The new name must survive a crash too. Not every filesystem can.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    let _ = place.sync();
     Ok(())
+}
+
+fn fill(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

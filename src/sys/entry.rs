@@ -47,14 +47,16 @@ impl RootDir {
     }
 
     /// Makes a regular file in this directory that has no name yet, and goes
-    /// away when it is closed without one.
+    /// away when it is closed without one. It has these permissions, less the
+    /// umask.
     ///
     /// # Errors
     /// As open(2) with `O_TMPFILE`, which not every filesystem has; see
     /// [`has_no_unnamed`].
-    pub fn make_unnamed_file(&self) -> io::Result<File> {
+    pub fn make_unnamed_file(&self, permissions: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(self, ".", flags, Mode::RUSR | Mode::WUSR)?;
+        let mode = Mode::from_raw_mode(permissions);
+        let file = rustix::fs::openat(self, ".", flags, mode)?;
         Ok(File::from(file))
     }
 
@@ -177,7 +179,7 @@ mod tests {
     fn a_file_gets_its_name_last() {
         let scratch = tempfile::tempdir().unwrap();
         let root = RootDir::open(scratch.path()).unwrap();
-        let file = root.make_unnamed_file().unwrap();
+        let file = root.make_unnamed_file(0o600).unwrap();
         assert!(root.names().unwrap().is_empty());
         root.link(&file, OsStr::new("a")).unwrap();
         root.link(&file, OsStr::new("b")).unwrap();
