@@ -356,3 +356,72 @@ fn appledouble_is_warned_of_or_left_out() {
     let stderr = text(&left.stderr);
     assert!(stderr.contains("left out 2 AppleDouble"), "{stderr}");
 }
+
+#[test]
+fn digests_are_taken_from_an_older_manifest() {
+    let scratch = scratch();
+    let tree = tree(
+        &scratch,
+        "echo old > old; truncate -s 5M large; echo one > changed; echo linked > a; ln a b
+         echo name > renamed; sleep 2.1; echo new > new",
+    );
+    let old = scratch.path().join("old");
+    let at = |path: &Path| path.to_str().unwrap().to_owned();
+    let built = run(&tree, &["--ctimes", "-o", &at(&old)]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    // Digests that no content has tell what was not read.
+    let dump = text(&continuity(["dump", &at(&old)]).stdout);
+    let forged: String = dump
+        .lines()
+        .map(|line| match line.split_once("\"sha256:") {
+            Some((before, digest)) => {
+                format!("{before}\"sha256:{}\"\n", "0".repeat(digest.len() - 1))
+            }
+            None => format!("{line}\n"),
+        })
+        .collect();
+    let text_file = scratch.path().join("text");
+    fs::write(&text_file, forged).unwrap();
+    let forged = continuity(["build", "-o", &at(&old), "--from-dump", &at(&text_file)]);
+    assert!(forged.status.success(), "{}", text(&forged.stderr));
+
+    let reused = |arguments: &[&str]| {
+        let built = run(&tree, &[arguments, &["-v", "--reuse", &at(&old)]].concat());
+        let stderr = text(&built.stderr);
+        assert!(built.status.success(), "{stderr}");
+        let manifest = Manifest::read(&built.stdout, &Limits::default()).unwrap();
+        let resources = manifest.resources.iter();
+        let paths: Vec<String> = resources
+            .filter(|one| matches!(&one.kind, Kind::Regular(content) if content.digests[0].as_raw() == [0; 32]))
+            .map(|one| one.path().to_string())
+            .collect();
+        let said = format!("took the digests of {} files", paths.len());
+        assert!(stderr.contains(&said), "{stderr}");
+        paths
+    };
+    // What was as new as the manifest may have changed again in the same tick.
+    assert_eq!(
+        reused(&[]),
+        ["/a", "/changed", "/large", "/old", "/renamed"]
+    );
+    // The same name, size and time, and still another file.
+    sh(
+        &tree,
+        "touch -r changed stamp; echo two > changed; touch -r stamp changed; rm stamp",
+    );
+    sh(
+        &tree,
+        "touch -r renamed stamp; echo nome > x; touch -r stamp x; mv x renamed; rm stamp",
+    );
+    assert_eq!(reused(&[]), ["/a", "/large", "/old"]);
+    // What the old one does not tell must be read.
+    assert_eq!(reused(&["--chunk-size", "4096"]), ["/a", "/old"]);
+    assert_eq!(
+        reused(&["--digest", "sha256", "--digest", "blake3"]),
+        [""; 0]
+    );
+
+    let without = run(&tree, &["-o", &at(&old)]);
+    assert!(without.status.success());
+    assert_eq!(reused(&[]), [""; 0]);
+}

@@ -162,7 +162,7 @@ impl Directory<'_> {
             Err(error) if Absence::of(&error).is_some() => return Err(Cause::Listing),
             Err(error) => return Err(ReadError::from(error).into()),
         };
-        let Some(node) = self.read_file(&file)? else {
+        let Some(node) = self.read_file(&file, path)? else {
             return self.take_other(name, path, listing);
         };
         if left_out::is_appledouble(name, &file).map_err(ReadError::from)? {
@@ -178,7 +178,7 @@ impl Directory<'_> {
 
     /// A regular file with its content, if it is small; looked at once more if
     /// it changes meanwhile, but not for ever.
-    fn read_file(&self, file: &File) -> Result<Option<Node>, Cause> {
+    fn read_file(&self, file: &File, path: &ManifestPath) -> Result<Option<Node>, Cause> {
         let mut again = true;
         loop {
             let Some(mut node) = inspect_open(file, self.options.reads_xattrs())? else {
@@ -187,7 +187,7 @@ impl Directory<'_> {
             let Kind::Regular(_) = node.kind else {
                 return Ok(None);
             };
-            match hash::read_small(file, &node.stat, self.options) {
+            match hash::read_small(file, path, &node.stat, self.options) {
                 Ok(Some(content)) => node.kind = Kind::Regular(content),
                 Ok(None) => {}
                 Err(ReadError::Changed) if again => {

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use rayon::prelude::*;
 
-use crate::manifest::{ChunkTable, Chunks, Content, Form, Kind};
+use crate::manifest::{ChunkTable, Chunks, Content, Kind};
 use crate::path::ManifestPath;
 use crate::sys::{Absence, RootDir, Stat};
 use crate::tree::{Hashes, NodeError, ReadError, Wanted, hash, hash_open, inspect};
@@ -22,11 +22,15 @@ const SMALL_MAX: u64 = 1 << 20;
 /// reads a file once and not once for each name.
 pub(super) fn read_small(
     file: &File,
+    path: &ManifestPath,
     stat: &Stat,
     options: &Options,
 ) -> Result<Option<Content>, ReadError> {
     if stat.links > 1 || stat.size > SMALL_MAX {
         return Ok(None);
+    }
+    if let Some(content) = reused(path, stat, options) {
+        return Ok(Some(content));
     }
     let content = read(stat.size, options, |wanted| {
         hash_open(file, stat, wanted, &options.progress)
@@ -68,6 +72,12 @@ pub(super) fn fill(
     Ok(total_size(&regular))
 }
 
+fn reused(path: &ManifestPath, stat: &Stat, options: &Options) -> Option<Content> {
+    let content = options.reuse.as_ref()?.content(path, stat, options)?;
+    options.progress.add_bytes(stat.size);
+    Some(content)
+}
+
 const fn is_regular(file: &Found) -> bool {
     matches!(file.resource.kind, Kind::Regular(_))
 }
@@ -90,7 +100,8 @@ fn fill_one(root: &RootDir, file: &mut Found, options: &Options) -> Result<(), C
             hash(root, path, stat, wanted, &options.progress)
         })
     };
-    let content = match read(file) {
+    let reused = reused(file.resource.path(), &file.stat, options);
+    let content = match reused.map_or_else(|| read(file), Ok) {
         Err(ReadError::Changed) => {
             look_again(root, file, options)?;
             read(file)
@@ -108,7 +119,7 @@ fn read(
     hash: impl FnOnce(&Wanted<'_>) -> Result<Hashes, ReadError>,
 ) -> Result<Content, ReadError> {
     let chunks = Chunks::Fixed(options.chunk_size.get());
-    let has_table = options.form == Form::Full && size > 0 && size >= options.chunk_threshold;
+    let has_table = options.has_table(size);
     let hashes = hash(&Wanted {
         algorithms: &options.algorithms,
         chunks: has_table.then_some((options.chunk_algorithm, &chunks)),
@@ -160,6 +171,7 @@ mod tests {
     use super::super::{links, walk};
     use super::*;
     use crate::digest::Algorithm;
+    use crate::manifest::Form;
     use std::fs;
 
     /// What was found, and is still to be read.

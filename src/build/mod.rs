@@ -8,6 +8,7 @@ mod ignore;
 mod left_out;
 mod links;
 mod options;
+mod reuse;
 mod walk;
 mod whiteout;
 
@@ -20,6 +21,7 @@ pub use error::{BuildError, Cause, Failure, Failures};
 pub use ignore::{IgnoreFileError, IgnorePatterns, PatternError};
 pub use left_out::LeftOut;
 pub use options::{Options, Selection, Times};
+pub use reuse::Reuse;
 pub use whiteout::Convention;
 
 /// A manifest and what was met while it was made.

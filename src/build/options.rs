@@ -11,6 +11,7 @@ use crate::tree::Node;
 
 use super::error::Cause;
 use super::ignore::IgnorePatterns;
+use super::reuse::Reuse;
 use super::whiteout::{self, Convention};
 
 /// How to make a manifest.
@@ -26,6 +27,12 @@ pub struct Options {
     pub selection: Selection,
     /// What is said of the times of the last change.
     pub times: Times,
+    /// Whether times of the last change of the inode are told: those before this
+    /// one, which should be a little before the beginning. A file with a later
+    /// one may change once more without changing it.
+    pub ctimes_before: Option<Timestamp>,
+    /// Where to take the content of files from that did not change since.
+    pub reuse: Option<Arc<Reuse>>,
     /// Which extended attributes are taken: those that fit any of these; all
     /// where there is `None`.
     pub xattrs: Option<Vec<Pattern>>,
@@ -121,6 +128,9 @@ impl Options {
             whiteout::read_overlay(node)?;
         }
         node.metadata.mtime = self.times.of(node.metadata.mtime);
+        let (seconds, nanoseconds) = node.stat.ctime;
+        node.metadata.ctime = Timestamp::new(seconds, nanoseconds)
+            .filter(|ctime| self.ctimes_before.is_some_and(|before| *ctime < before));
         if let Some(some) = &self.xattrs {
             node.metadata.xattrs.retain(|xattr| {
                 some.iter().any(|pattern| pattern.matches(&xattr.name))
@@ -138,6 +148,8 @@ impl Default for Options {
             content: true,
             selection: Selection::default(),
             times: Times::default(),
+            ctimes_before: None,
+            reuse: None,
             xattrs: None,
             whiteouts: None,
             algorithms: vec![Algorithm::Sha256],

@@ -3,10 +3,11 @@
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::build::{Built, Convention, Options, Times, build};
+use crate::build::{Built, Convention, Options, Reuse, Times, build};
 use crate::digest::Algorithm;
-use crate::manifest::{Form, Timestamp, read_text};
+use crate::manifest::{Form, Limits, Timestamp, read_text};
 
 use super::manifest_file::{ManifestFile, Pin};
 use super::manifest_output::{OutputError, write_file, write_stdout};
@@ -41,6 +42,13 @@ pub(super) struct Arguments {
         conflicts_with = "no_times"
     )]
     clamp_mtime: Option<i64>,
+    /// Say when the inodes of files changed too, which --reuse needs
+    #[arg(long, conflicts_with_all = ["compat", "no_times"])]
+    ctimes: bool,
+    /// Take digests from this older manifest, which was made with --ctimes, for
+    /// files whose path, size and times of change are the same; they are not read
+    #[arg(long, value_name = "MANIFEST")]
+    reuse: Option<PathBuf>,
     /// How the tree says that files of lower layers are gone: "overlay" has
     /// devices 0:0 and opaque attributes, "aufs" (and OCI) has .wh. files
     #[arg(long, value_name = "CONVENTION", value_parser = convention)]
@@ -128,6 +136,8 @@ fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, 
         content: true,
         selection: arguments.selection.read()?,
         times: times(arguments)?,
+        ctimes_before: arguments.ctimes.then(ctimes_before).flatten(),
+        reuse: arguments.reuse.as_deref().map(reuse).transpose()?,
         xattrs: arguments.selection.xattrs(),
         whiteouts: arguments.whiteouts,
         algorithms,
@@ -140,6 +150,9 @@ fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, 
     let shown = arguments.progress.show(quiet, &options.progress);
     let built = build(root, &options);
     drop(shown);
+    if let Some(reuse) = &options.reuse {
+        log::info!("took the digests of {} files as they were", reuse.used());
+    }
     Ok(built?)
 }
 
@@ -188,6 +201,26 @@ fn times(arguments: &Arguments) -> Result<Times, Failure> {
         (None, None) => return Ok(Times::Kept),
     };
     Ok(Timestamp::new(latest, 0).map_or(Times::Kept, Times::Clamped))
+}
+
+/// Files that changed so long before the beginning, in seconds, cannot change
+/// again without another time: no filesystem counts in longer steps than FAT.
+const STEP: u64 = 2;
+
+fn ctimes_before() -> Option<Timestamp> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let seconds = now.as_secs().checked_sub(STEP)?;
+    Timestamp::new(i64::try_from(seconds).ok()?, now.subsec_nanos())
+}
+
+fn reuse(path: &Path) -> Result<Arc<Reuse>, Failure> {
+    let file = ManifestFile {
+        path: path.to_owned(),
+        pin: Pin::default(),
+    };
+    let manifest = file.load()?;
+    let reuse = Reuse::read(&manifest, &Limits::default()).map_err(|error| file.refused(error))?;
+    Ok(Arc::new(reuse))
 }
 
 fn convention(name: &str) -> Result<Convention, String> {
