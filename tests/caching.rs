@@ -139,5 +139,5 @@ fn files_that_are_read_in_order_are_there_before_they_are_asked_for() {
         .map(|_| Counted::new(tree.path()).count(read_all))
         .min()
         .unwrap();
-    assert!(requests < 700, "{requests}");
+    assert!(requests < 400, "{requests}");
 }

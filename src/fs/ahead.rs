@@ -50,13 +50,8 @@ struct Stream {
 impl Ahead {
     /// Takes notice that a file is read, and tells which files to give to the
     /// kernel now. `size_of` has the size of a regular file, and nothing for
-    /// anything else; `is_known` tells whether the kernel would take it.
-    pub(super) fn on_read(
-        &self,
-        ino: Ino,
-        size_of: impl Fn(Ino) -> Option<u64>,
-        is_known: impl Fn(Ino) -> bool,
-    ) -> Vec<Ino> {
+    /// anything else.
+    pub(super) fn on_read(&self, ino: Ino, size_of: impl Fn(Ino) -> Option<u64>) -> Vec<Ino> {
         let is_small = |ino| size_of(ino).filter(|size| (1..=SMALL).contains(size));
         if is_small(ino).is_none() {
             return Vec::new();
@@ -68,7 +63,7 @@ impl Ahead {
         };
         let mut stream = streams.streams.remove(place);
         let files = if ino.0 >= stream.held_back {
-            stream.advance(ino, is_small, is_known)
+            stream.advance(ino, is_small)
         } else {
             // It is faster than we are; what comes next is on its way.
             Vec::new()
@@ -99,23 +94,15 @@ impl Streams {
 }
 
 impl Stream {
-    /// The files of the next window. It ends where the kernel knows no further:
-    /// there it will read the directory on, and then ask for a file.
-    fn advance(
-        &mut self,
-        ino: Ino,
-        is_small: impl Fn(Ino) -> Option<u64>,
-        is_known: impl Fn(Ino) -> bool,
-    ) -> Vec<Ino> {
+    /// The files of the next window.
+    fn advance(&mut self, ino: Ino, is_small: impl Fn(Ino) -> Option<u64>) -> Vec<Ino> {
         self.window = (self.window * 2).clamp(WINDOW_MIN, WINDOW_MAX);
         let given = self.expected.end.saturating_sub(GAP);
         let begin = given.max(ino.0.saturating_add(1));
         let mut files = Vec::with_capacity(self.window);
         let mut bytes = 0_u64;
         let mut next = begin;
-        let end = begin.saturating_add(4 * GAP);
-        while files.len() < self.window && bytes < WINDOW_BYTES && next < end && is_known(Ino(next))
-        {
+        while files.len() < self.window && bytes < WINDOW_BYTES && next < begin + 4 * GAP {
             if let Some(size) = is_small(Ino(next)) {
                 files.push(Ino(next));
                 bytes = bytes.saturating_add(size);
@@ -140,16 +127,6 @@ mod tests {
     /// Reads files as the kernel would ask for them, and counts how many of
     /// them had to be asked for, and how many were given.
     fn simulate(order: impl Iterator<Item = u64>, is_file: impl Fn(u64) -> bool) -> (usize, usize) {
-        simulate_listing(order, is_file, u64::MAX)
-    }
-
-    /// The same; the kernel knows as many inodes at a time as a piece of a
-    /// directory has.
-    fn simulate_listing(
-        order: impl Iterator<Item = u64>,
-        is_file: impl Fn(u64) -> bool,
-        piece: u64,
-    ) -> (usize, usize) {
         let ahead = Ahead::default();
         let mut given = std::collections::HashSet::new();
         let (mut asked, mut pushed) = (0, 0);
@@ -158,9 +135,7 @@ mod tests {
                 continue;
             }
             asked += 1;
-            let size_of = |ino: Ino| is_file(ino.0).then_some(4096);
-            let is_known = |ino: Ino| ino.0 / piece <= number / piece;
-            for ino in ahead.on_read(Ino(number), size_of, is_known) {
+            for ino in ahead.on_read(Ino(number), |ino| is_file(ino.0).then_some(4096)) {
                 assert!(is_file(ino.0) && given.insert(ino.0));
                 pushed += 1;
             }
@@ -173,12 +148,6 @@ mod tests {
         let (asked, pushed) = simulate(2..10_002, |_| true);
         assert!(asked < 250, "{asked}");
         assert!(pushed < 10_100, "{pushed}");
-    }
-
-    #[test]
-    fn a_directory_that_is_listed_piece_by_piece_is_followed() {
-        let (asked, _) = simulate_listing(2..10_002, |_| true, 143);
-        assert!(asked < 400, "{asked}");
     }
 
     #[test]
@@ -207,7 +176,7 @@ mod tests {
         let ahead = Ahead::default();
         for number in 2..100 {
             let size_of = |_| Some(SMALL + 1);
-            assert_eq!(ahead.on_read(Ino(number), size_of, |_| true), []);
+            assert_eq!(ahead.on_read(Ino(number), size_of), []);
         }
     }
 
@@ -215,7 +184,7 @@ mod tests {
     fn a_window_has_a_bound_in_bytes() {
         let ahead = Ahead::default();
         for number in 2..1000 {
-            let files = ahead.on_read(Ino(number), |_| Some(SMALL), |_| true);
+            let files = ahead.on_read(Ino(number), |_| Some(SMALL));
             assert!(files.len() as u64 * SMALL <= WINDOW_BYTES);
         }
     }

@@ -183,15 +183,14 @@ impl Filesystem {
     }
 
     /// Takes notice that a file is being read from its beginning, and tells
-    /// which small files will be read next, by the look of it, of those that
-    /// the reader's kernel knows.
+    /// which small files will be read next, by the look of it.
     #[must_use]
-    pub fn expect_after(&self, ino: Ino, is_known: impl Fn(Ino) -> bool) -> Vec<Ino> {
-        let size_of = |ino| match self.table.get(ino)?.kind() {
-            InodeKind::Regular(size) => Some(size),
-            _ => None,
-        };
-        self.ahead.on_read(ino, size_of, is_known)
+    pub fn expect_after(&self, ino: Ino) -> Vec<Ino> {
+        self.ahead
+            .on_read(ino, |ino| match self.table.get(ino)?.kind() {
+                InodeKind::Regular(size) => Some(size),
+                _ => None,
+            })
     }
 
     /// All of a small file that nobody has asked for yet. That it is refused is

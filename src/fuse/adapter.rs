@@ -19,6 +19,7 @@ use fuser::{
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+use super::known::Known;
 use super::opener::Opener;
 use super::pusher::Pusher;
 use super::readers::{Readers, guard};
@@ -93,6 +94,10 @@ impl Adapter {
         })
     }
 
+    pub(super) fn known(&self) -> Arc<Known> {
+        Arc::clone(self.readers.known())
+    }
+
     pub(super) fn requests(&self) -> Arc<Requests> {
         Arc::clone(&self.requests)
     }
@@ -145,7 +150,7 @@ impl fuser::Filesystem for Adapter {
         );
         match found {
             Ok(Some(found)) => {
-                self.readers.know(found.ino);
+                self.readers.known().add(found.ino);
                 reply.entry(&FOR_EVER, &convert::attributes(&found), GENERATION);
             }
             Ok(None) => reply.entry(&FOR_EVER, &NO_ENTRY, GENERATION),
@@ -156,7 +161,7 @@ impl fuser::Filesystem for Adapter {
     /// The kernel gives back all that it was told of an inode at once, when it
     /// drops it.
     fn forget(&self, _request: &Request, ino: INodeNo, _count: u64) {
-        self.readers.forget(convert::ino(ino));
+        self.readers.known().remove(convert::ino(ino));
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -283,6 +288,8 @@ impl fuser::Filesystem for Adapter {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        self.readers.known().settle();
+        let mut told = Vec::new();
         let filled = self.run(|fs| {
             for entry in fs.readdir(convert::ino(ino), offset)? {
                 let attributes = convert::attributes(&entry.attributes);
@@ -291,10 +298,11 @@ impl fuser::Filesystem for Adapter {
                 if reply.add(number, entry.next, name, &FOR_EVER, &attributes, GENERATION) {
                     break;
                 }
-                self.readers.know(entry.attributes.ino);
+                told.push(entry.attributes.ino);
             }
             Ok(())
         });
+        self.readers.known().announce(told);
         match filled {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),

@@ -1,26 +1,45 @@
 //! Which inodes the kernel has been told of and has not forgotten: it takes no
 //! content of others.
 
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::inode::Ino;
 
-/// One bit for each inode.
+/// One bit for each inode, and those that the kernel is being told of.
 #[derive(Debug)]
-pub(super) struct Known(Box<[AtomicU64]>);
+pub(super) struct Known {
+    words: Box<[AtomicU64]>,
+    announced: Mutex<Vec<Ino>>,
+}
 
 impl Known {
     /// For a table of so many inodes, of which the kernel knows none.
     pub(super) fn new(inodes: u64) -> Self {
         // Numbers begin with 1.
         let words = inodes / 64 + 1;
-        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+        Self {
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            announced: Mutex::default(),
+        }
     }
 
     /// The kernel is told of an inode.
     pub(super) fn add(&self, ino: Ino) {
         if let Some(word) = self.word(ino) {
             word.fetch_or(bit(ino), Ordering::Relaxed);
+        }
+    }
+
+    /// The kernel is being told of inodes, in a reply that it has not had yet.
+    pub(super) fn announce(&self, mut inodes: Vec<Ino>) {
+        self.announced.lock().append(&mut inodes);
+    }
+
+    /// A request has come, so that the replies before it have been had.
+    pub(super) fn settle(&self) {
+        for ino in std::mem::take(&mut *self.announced.lock()) {
+            self.add(ino);
         }
     }
 
@@ -38,7 +57,7 @@ impl Known {
     }
 
     fn word(&self, ino: Ino) -> Option<&AtomicU64> {
-        self.0.get(usize::try_from(ino.0 / 64).ok()?)
+        self.words.get(usize::try_from(ino.0 / 64).ok()?)
     }
 }
 
@@ -58,6 +77,10 @@ mod tests {
             known.add(Ino(ino));
             assert!(known.has(Ino(ino)));
         }
+        known.announce(vec![Ino(2), Ino(3)]);
+        assert!(!known.has(Ino(2)));
+        known.settle();
+        assert!(known.has(Ino(2)) && known.has(Ino(3)));
         known.remove(Ino(63));
         assert!(known.has(Ino(64)) && !known.has(Ino(63)));
         known.add(Ino(u64::MAX));

@@ -10,6 +10,7 @@ mod known;
 mod mount;
 mod opener;
 mod pool;
+mod push_queue;
 mod pusher;
 mod readers;
 mod session;

@@ -1,22 +1,24 @@
 //! Giving files to the kernel before it asks for them (`FUSE_NOTIFY_STORE`,
 //! fs/fuse/dev.c: `fuse_notify_store`).
+//!
+//! The kernel takes no content of a file that it was not told of, and it is
+//! told of them piece by piece, as it reads a directory. Files that it will be
+//! told of next are read and checked meanwhile, and stored once it knows them.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use crate::fs::Filesystem;
 use crate::inode::Ino;
 
 use super::handoff::Handoff;
+use super::known::Known;
+use super::push_queue::{PushQueue, Step};
 use super::readers::guard;
-
-/// How many files may wait. When there are more, the reader is faster than we
-/// are, and they are of no use.
-const WAITING_MAX: usize = 512;
 
 /// How long a reader that has caught up is kept waiting, such that more than
 /// one file is there when it goes on. Its own file is ready by then; this is
@@ -34,15 +36,20 @@ pub(super) struct Pusher(Arc<Shared>);
 struct Shared {
     notifier: fuser::Notifier,
     filesystem: Arc<Filesystem>,
+    known: Arc<Known>,
     handoff: Arc<Handoff>,
-    queue: Mutex<Queue>,
+    queue: Mutex<PushQueue>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    files: VecDeque<Ino>,
-    closed: bool,
+/// What became of a file that is asked for.
+pub(super) enum Caught {
+    /// It was not to be pushed.
+    No,
+    /// It was to be pushed, and has not been read yet.
+    Waiting,
+    /// It was to be pushed; here it is.
+    Ready(Bytes),
 }
 
 impl Pusher {
@@ -50,11 +57,13 @@ impl Pusher {
     pub(super) fn start(
         notifier: fuser::Notifier,
         filesystem: Arc<Filesystem>,
+        known: Arc<Known>,
         count: usize,
     ) -> io::Result<Self> {
         let pusher = Self(Arc::new(Shared {
             notifier,
             filesystem,
+            known,
             handoff: Arc::default(),
             queue: Mutex::default(),
             changed: Condvar::new(),
@@ -76,68 +85,75 @@ impl Pusher {
 
     /// Gives these files to the kernel, soon or not at all.
     pub(super) fn push(&self, files: Vec<Ino>) {
-        if files.is_empty() {
-            return;
-        }
-        let mut queue = self.0.queue.lock();
-        if queue.files.len() + files.len() <= WAITING_MAX {
-            queue.files.extend(files);
-            drop(queue);
+        if !files.is_empty() && self.0.queue.lock().add(files) {
             self.0.changed.notify_one();
         }
     }
 
-    /// Takes a file that is being asked for out of those that wait, and tells
-    /// whether it was among them: then its reader has caught up.
-    pub(super) fn overtaken(&self, ino: Ino) -> bool {
-        let mut queue = self.0.queue.lock();
-        let Some(place) = queue.files.iter().position(|waiting| *waiting == ino) else {
-            return false;
-        };
-        queue.files.remove(place);
-        true
+    /// Takes a file that is asked for out of those that are to be pushed. If it
+    /// was among them, its reader is faster than we are.
+    pub(super) fn catch(&self, ino: Ino) -> Caught {
+        let caught = self.0.queue.lock().take(ino);
+        if !matches!(caught, Caught::No) {
+            // The kernel may know more by now.
+            self.0.changed.notify_one();
+        }
+        caught
     }
 
-    /// Stores some of the files that wait, on this thread.
+    /// Pushes on this thread for a moment.
     pub(super) fn help(&self) {
         let begin = Instant::now();
         while begin.elapsed() < HEAD_START {
-            let Some(ino) = self.0.queue.lock().files.pop_front() else {
-                return;
-            };
-            self.0.store(ino);
+            let step = self.0.queue.lock().next(|ino| self.0.known.has(ino));
+            match step {
+                Some(step) => self.0.go(step),
+                None => return,
+            }
         }
     }
 }
 
 impl Shared {
     fn work(&self) {
-        while let Some(ino) = self.next() {
-            self.store(ino);
+        while let Some(step) = self.next() {
+            self.go(step);
         }
     }
 
-    fn next(&self) -> Option<Ino> {
+    fn next(&self) -> Option<Step> {
         let mut queue = self.queue.lock();
-        loop {
-            if queue.closed {
-                return None;
-            }
-            if let Some(ino) = queue.files.pop_front() {
-                return Some(ino);
+        while !queue.closed {
+            if let Some(step) = queue.next(|ino| self.known.has(ino)) {
+                return Some(step);
             }
             self.changed.wait(&mut queue);
         }
+        None
     }
 
-    fn store(&self, ino: Ino) {
-        // What cannot be read, the kernel will ask for.
-        if let Ok(content) = guard(|| self.filesystem.read_ahead(ino)) {
-            self.handoff.store(ino, &content, || {
-                // The kernel may have forgotten the file.
-                let _ = self.notifier.store(fuser::INodeNo(ino.0), 0, &content);
-            });
+    fn go(&self, step: Step) {
+        match step {
+            Step::Store(ino, content) => self.store(ino, &content),
+            Step::Read(ino) => {
+                // What cannot be read, the kernel will ask for.
+                let Ok(content) = guard(|| self.filesystem.read_ahead(ino)) else {
+                    return;
+                };
+                if self.known.has(ino) {
+                    self.store(ino, &content);
+                } else {
+                    self.queue.lock().keep(ino, content);
+                }
+            }
         }
+    }
+
+    fn store(&self, ino: Ino, content: &Bytes) {
+        self.handoff.store(ino, content, || {
+            // The kernel may have forgotten the file.
+            let _ = self.notifier.store(fuser::INodeNo(ino.0), 0, content);
+        });
     }
 }
 

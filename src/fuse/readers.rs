@@ -22,7 +22,7 @@ use crate::sys::Errno;
 
 use super::known::Known;
 use super::pool::Pool;
-use super::pusher::Pusher;
+use super::pusher::{Caught, Pusher};
 
 /// Up to this size, in bytes, a read is small. The kernel reads ahead in larger
 /// steps.
@@ -56,7 +56,7 @@ pub(super) struct Readers {
     slow: Pool,
     /// Where files go that will be read next, once there is a connection.
     pusher: Arc<OnceLock<Pusher>>,
-    known: Known,
+    known: Arc<Known>,
     /// How many of the threads that take requests are reading, and how many may.
     busy: AtomicUsize,
     most_busy: usize,
@@ -71,7 +71,7 @@ impl Readers {
         pusher: Arc<OnceLock<Pusher>>,
         request_threads: usize,
     ) -> io::Result<Self> {
-        let known = Known::new(filesystem.statistics().inodes);
+        let known = Arc::new(Known::new(filesystem.statistics().inodes));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             filesystem,
@@ -89,17 +89,29 @@ impl Readers {
     /// Small reads are done on the thread that took the request, for waking up
     /// another one can take longer than the read; but never on all of these
     /// threads, so that one is left for metadata however long a read takes.
-    fn read_prepared(&self, ino: Ino, job: Job, overtaken: bool) {
+    fn read_prepared(&self, ino: Ino, job: Job) {
         if job.size > SMALL_READ || !self.may_read_here() {
             spawn_read(&self.quick, &self.filesystem, ino, job);
             return;
         }
-        let read = guard(|| self.filesystem.read(ino, job.offset, job.size));
-        if overtaken && let Some(pusher) = self.pusher.get() {
+        read_now(&self.filesystem, ino, job);
+        self.stop_reading_here();
+    }
+
+    /// A file that was to be pushed is asked for: its reader is faster than we
+    /// are. Before it goes on, more files get ready for it.
+    fn read_caught_up(&self, pusher: &Pusher, ino: Ino, ready: Option<Bytes>, job: Job) {
+        let is_here = self.may_read_here();
+        let read = match ready {
+            Some(content) => Ok(part(&content, job.offset, job.size)),
+            None if is_here => guard(|| self.filesystem.read(ino, job.offset, job.size)),
+            None => return spawn_read(&self.quick, &self.filesystem, ino, job),
+        };
+        if is_here {
             pusher.help();
+            self.stop_reading_here();
         }
         (job.reply)(read);
-        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts this thread among those that read, if there may be one more.
@@ -109,14 +121,13 @@ impl Readers {
         self.busy.fetch_update(set, get, more).is_ok()
     }
 
-    /// The kernel is told of an inode.
-    pub(super) fn know(&self, ino: Ino) {
-        self.known.add(ino);
+    fn stop_reading_here(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The kernel has forgotten an inode.
-    pub(super) fn forget(&self, ino: Ino) {
-        self.known.remove(ino);
+    /// What the kernel was told of.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
     }
 
     /// Reads, and replies, here or on another thread.
@@ -127,28 +138,35 @@ impl Readers {
         size: u32,
         reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
     ) {
-        let mut overtaken = false;
-        let job = match self.pusher.get() {
-            None => Job::new(offset, size, reply),
-            Some(pusher) => {
-                if let Some(content) = pusher.handoff().begin_read(ino) {
-                    reply(Ok(part(&content, offset, size)));
-                    return;
-                }
-                if offset == 0 {
-                    overtaken = pusher.overtaken(ino);
-                    let is_known = |ino| self.known.has(ino);
-                    pusher.push(self.filesystem.expect_after(ino, is_known));
-                }
-                let handoff = Arc::clone(pusher.handoff());
-                Job::new(offset, size, move |read| {
-                    reply(read);
-                    handoff.end_read(ino);
-                })
-            }
+        let Some(pusher) = self.pusher.get() else {
+            self.answer(ino, Job::new(offset, size, reply));
+            return;
         };
+        if let Some(content) = pusher.handoff().begin_read(ino) {
+            reply(Ok(part(&content, offset, size)));
+            return;
+        }
+        let handoff = Arc::clone(pusher.handoff());
+        let job = Job::new(offset, size, move |read| {
+            reply(read);
+            handoff.end_read(ino);
+        });
+        if offset != 0 {
+            self.answer(ino, job);
+            return;
+        }
+        self.known.settle();
+        pusher.push(self.filesystem.expect_after(ino));
+        match pusher.catch(ino) {
+            Caught::No => self.answer(ino, job),
+            Caught::Waiting => self.read_caught_up(pusher, ino, None, job),
+            Caught::Ready(content) => self.read_caught_up(pusher, ino, Some(content), job),
+        }
+    }
+
+    fn answer(&self, ino: Ino, job: Job) {
         if self.filesystem.is_prepared(ino) {
-            self.read_prepared(ino, job, overtaken);
+            self.read_prepared(ino, job);
             return;
         }
         let mut preparing = self.preparing.lock();

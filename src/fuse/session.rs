@@ -41,12 +41,17 @@ impl Session {
         // The kernel itself decides who may come in (allow_other). fuser would
         // judge by the user of a request, which an idmapped mount hides.
         let acl = fuser::SessionACL::All;
-        let requests = adapter.requests();
+        let (requests, known) = (adapter.requests(), adapter.known());
         let session = fuser::Session::from_fd(adapter, device, acl, config)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // The reader has a core of its own to go on with.
         let pushers = (cores / 2).clamp(1, 4);
-        let _ = pusher.set(Pusher::start(session.notifier(), filesystem, pushers)?);
+        let _ = pusher.set(Pusher::start(
+            session.notifier(),
+            filesystem,
+            known,
+            pushers,
+        )?);
         Ok(Self { session, requests })
     }
 
