@@ -1,218 +1,566 @@
-//! What `build`, `cat` and `dump` do when they cannot do what they should.
+//! What every subcommand must bear: bad input, no room, nobody who reads, an
+//! early end. `commands` has the table of them all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
-// The functions that tests share are tests too; clippy does not see that.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-
-use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
+mod commands;
 mod tree;
-use tree::{build, continuity, scratch, text};
 
-/// The program in a mount namespace of its own, which ends with it.
-fn sh_unshared(script: &str, arguments: &[&Path]) -> std::process::Output {
-    Command::new("unshare")
-        .args(["-m", "sh", "-euc", script, env!("CARGO_BIN_EXE_continuity")])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-fn names_in(directory: &Path) -> usize {
-    fs::read_dir(directory).unwrap().count()
-}
+use commands::{Place, SUBCOMMANDS, Word, finish, interrupt, program, run, run_in_shell};
+use tree::{continuity_as_nobody, set_mode, sh, text};
 
-#[test]
-fn what_is_no_manifest_is_named() {
-    let scratch = scratch();
-    let at = |name: &str| scratch.path().join(name);
-    fs::create_dir(at("dir")).unwrap();
-    fs::write(at("junk"), "junk").unwrap();
-    for (file, shown) in [
-        ("missing", "No such file or directory"),
-        ("dir", "Is a directory"),
-        ("junk", "cannot parse invalid wire-format data at byte 0"),
-    ] {
-        let file = at(file);
-        for arguments in [
-            vec!["dump".as_ref(), file.as_os_str()],
-            vec!["dump".as_ref(), "--format=json".as_ref(), file.as_os_str()],
-            vec!["dump".as_ref(), "--format=mtree".as_ref(), file.as_os_str()],
-            vec![
-                "cat".as_ref(),
-                "--source=.".as_ref(),
-                file.as_os_str(),
-                "/f".as_ref(),
-            ],
-        ] {
-            let refused = continuity(&arguments);
-            assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
-            let stderr = text(&refused.stderr);
-            assert!(stderr.contains(shown), "{arguments:?}: {stderr}");
-            assert!(stderr.contains(file.to_str().unwrap()), "{stderr}");
-            assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        }
+const SMALL: &str = "mkdir d; echo content >file; echo 1 >d/1; ln -s file l; ln file link";
+
+/// What was said, which must be printable lines of ours and no panic.
+fn said(name: &str, output: &Output) -> String {
+    let said = text(&output.stderr);
+    let is_ours = |line: &str| {
+        // What runs for long writes a log.
+        let is_log = line.starts_with("20") && line.contains("Z ");
+        line.starts_with("continuity: ") || is_log
+    };
+    for line in said.lines() {
+        let acts = |c: char| c.is_control();
+        assert!(is_ours(line) && !line.contains(acts), "{name}: {line:?}");
     }
-    let text_of_none = continuity([
-        "build".as_ref(),
-        "--from-dump".as_ref(),
-        at("missing").as_os_str(),
-    ]);
-    assert_eq!(text_of_none.status.code(), Some(2));
+    said
 }
 
-#[test]
-fn a_full_disk_leaves_the_old_manifest() {
-    let scratch = scratch();
-    let tree = scratch.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    for number in 0..500 {
-        fs::write(tree.join(format!("{number}")), "content").unwrap();
-    }
-    let mount = scratch.path().join("full");
-    fs::create_dir(&mount).unwrap();
-    let full = sh_unshared(
-        r#"mount -t tmpfs -o size=16k none "$1"; echo old > "$1/m"
-           if "$0" build -o "$1/m" "$2"; then exit 9; else status=$?; fi
-           cat "$1/m"; ls -A "$1"; exit $status"#,
-        &[&mount, &tree],
-    );
-    assert_eq!(full.status.code(), Some(2));
-    assert_eq!(text(&full.stdout), "old\nm\n");
-    assert!(
-        text(&full.stderr).contains("No space left"),
-        "{}",
-        text(&full.stderr)
-    );
+/// Whether a line only counts what was done.
+fn is_summary(line: &str) -> bool {
+    let counts = ["differences: ", "added: ", "created: "];
+    let mut counts = counts.iter();
+    counts.any(|word| line.starts_with(&format!("continuity: {word}")))
 }
 
-#[test]
-fn closed_output_is_no_error_and_a_full_one_is() {
-    let scratch = scratch();
-    let tree = scratch.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    for number in 0..2000 {
-        fs::write(tree.join(format!("{number}")), "content").unwrap();
-    }
-    let manifest = build(&scratch, &tree, &[]);
-    for command in [
-        "build \"$1\"",
-        "dump \"$2\"",
-        "dump --format=mtree \"$2\"",
-        "cat --source \"$1\" \"$2\" 1 2 3",
-    ] {
-        let run = |redirection: &str| {
-            let script = format!(r#""$0" {command} {redirection}"#);
-            Command::new("bash")
-                .args(["-c", &script, env!("CARGO_BIN_EXE_continuity")])
-                .args([&tree, &manifest])
-                .output()
-                .unwrap()
-        };
-        let closed = run(r#"| :; exit "${PIPESTATUS[0]}""#);
-        assert_eq!(
-            (closed.status.code(), text(&closed.stderr).as_str()),
-            (Some(0), ""),
-            "{command}"
+/// It must end with status 2, and say all of this.
+fn refused(name: &str, output: &Output, wanted: &[&str]) {
+    let said = said(name, output);
+    assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+    assert_eq!(text(&output.stdout), "", "{name}");
+    for wanted in wanted {
+        assert!(
+            said.contains(wanted),
+            "{name}: {wanted:?} is not in {said:?}"
         );
-        let full = run(">/dev/full");
-        assert_eq!(full.status.code(), Some(2), "{command}");
-        assert!(text(&full.stderr).contains("No space left"), "{command}");
+    }
+}
+
+/// Each command with each of its paths; what nobody needs to be there is not
+/// among them.
+fn inputs() -> impl Iterator<Item = (&'static str, &'static [Word], usize, Word)> {
+    SUBCOMMANDS.iter().flat_map(|(name, words)| {
+        let inputs = words.iter().enumerate().filter(|(_, word)| {
+            !matches!(word, Word::Plain(_) | Word::NewFile | Word::NewDirectory)
+        });
+        inputs.map(move |(place, word)| (*name, *words, place, *word))
+    })
+}
+
+#[test]
+fn input_that_is_missing_is_named() {
+    let place = Place::new(SMALL);
+    let missing = place.scratch.path().join("no such\n\x1b[31mname");
+    let shown = "no such\\n\\x1b[31mname";
+    for (name, words, at, _) in inputs() {
+        let output = run(place.arguments(words, Some((at, &missing))));
+        refused(name, &output, &[shown, "No such file or directory"]);
+        assert_eq!(place.made(), [""; 0], "{name}");
     }
 }
 
 #[test]
-fn an_interrupted_build_leaves_nothing() {
-    let scratch = scratch();
-    let tree = scratch.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    let sparse = fs::File::create(tree.join("sparse")).unwrap();
-    sparse.set_len(1 << 40).unwrap();
-    let out = scratch.path().join("out");
-    fs::create_dir(&out).unwrap();
-    for signal in ["INT", "TERM"] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_continuity"))
-            .args([OsStr::new("build"), OsStr::new("-o")])
-            .args([out.join("manifest"), tree.clone()])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let id = child.id();
-        // Until it reads: nothing else takes so long.
-        let status = format!("/proc/{id}/status");
-        let reads = || {
-            let io = fs::read_to_string(format!("/proc/{id}/io")).unwrap();
-            let line = io.lines().find(|line| line.starts_with("rchar:")).unwrap();
-            line[7..].parse::<u64>().unwrap() > 64 << 20
+fn input_of_another_kind_is_named() {
+    let place = Place::new(SMALL);
+    let (directory, file) = (place.scratch.path().join("mnt"), place.tree.join("file"));
+    for (name, words, at, word) in inputs() {
+        // A side can be either.
+        let is_side = name.starts_with("diff");
+        let (other, wanted) = match word {
+            _ if is_side => continue,
+            Word::Manifest | Word::Dump => (&directory, "directory"),
+            _ => (&file, "directory"),
         };
-        while !reads() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let status = fs::read_to_string(status).unwrap();
-        let peak = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM:"))
-            .unwrap();
-        let peak: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-        assert!(peak < 64 << 10, "{peak} KiB");
-        let killed = Command::new("kill")
-            .args(["-s", signal, &id.to_string()])
-            .status();
-        assert!(killed.unwrap().success());
-        assert!(!child.wait().unwrap().success());
-        assert_eq!(names_in(&out), 0);
+        let output = run(place.arguments(words, Some((at, other))));
+        refused(name, &output, &[other.to_str().unwrap(), wanted]);
+        assert_eq!(place.made(), [""; 0], "{name}");
     }
 }
 
+#[test]
+fn a_manifest_that_is_none_is_named() {
+    let place = Place::new(SMALL);
+    let broken = place.scratch.path().join("broken");
+    for bytes in [
+        &b"\x0a\x05\x0a"[..],
+        b"\x0a\xff\xff\xff\xff\x0f",
+        &[0xff; 1000],
+    ] {
+        fs::write(&broken, bytes).unwrap();
+        for (name, words, at, word) in inputs() {
+            if word == Word::Manifest {
+                let output = run(place.arguments(words, Some((at, &broken))));
+                refused(
+                    name,
+                    &output,
+                    &["broken: cannot parse invalid wire-format data at byte"],
+                );
+                assert_eq!(place.made(), [""; 0], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn input_that_may_not_be_read_is_named() {
+    let place = Place::new(SMALL);
+    let closed = place.scratch.path().join("closed");
+    fs::copy(&place.manifest, &closed).unwrap();
+    set_mode(&closed, 0o600);
+    let closed_tree = place.scratch.path().join("closed-tree");
+    sh(
+        place.scratch.path(),
+        "cp -a tree closed-tree; chmod 700 closed-tree",
+    );
+    for (name, words, at, word) in inputs() {
+        let other = match word {
+            Word::Manifest | Word::Dump => &closed,
+            // Who may not mount is told that first.
+            Word::Mountpoint => continue,
+            _ => &closed_tree,
+        };
+        if word == Word::Source && name == "cat" {
+            // A source is opened; what is in it is found closed when it is read.
+            continue;
+        }
+        let arguments = place.arguments(words, Some((at, other)));
+        let output = continuity_as_nobody(&place.scratch, arguments);
+        assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+        let said = said(name, &output);
+        assert!(said.contains("Permission denied"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named() {
+    let place = Place::new("mkdir d; echo content >file; echo 1 >d/closed; chmod 755 d");
+    set_mode(&place.tree.join("d/closed"), 0o000);
+    for (name, words) in SUBCOMMANDS {
+        let reads = words.contains(&Word::Tree) || words.contains(&Word::Source);
+        if !reads || matches!(*name, "mount" | "cat" | "apply --dry-run") {
+            continue;
+        }
+        let output = continuity_as_nobody(&place.scratch, place.arguments(words, None));
+        assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+        let said = said(name, &output);
+        let names_it = said.contains("/d/closed") && said.contains("ermission denied");
+        assert!(names_it, "{name}: {said}");
+        if *name != "apply" {
+            assert_eq!(place.made(), [""; 0], "{name}");
+        }
+        sh(&place.target, "rm -rf directory");
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_made_is_named() {
+    let place = Place::new(SMALL);
+    set_mode(&place.target, 0o755);
+    for (name, words) in SUBCOMMANDS {
+        for (at, word) in words.iter().enumerate() {
+            let shown = match word {
+                Word::NewFile => "target/file",
+                Word::NewDirectory => "target/directory",
+                _ => continue,
+            };
+            let arguments = place.arguments(words, None);
+            let output = continuity_as_nobody(&place.scratch, arguments);
+            refused(name, &output, &[shown, "Permission denied"]);
+            let nowhere = place.scratch.path().join("nowhere/target");
+            let output = run(place.arguments(words, Some((at, &nowhere))));
+            refused(
+                name,
+                &output,
+                &["nowhere/target", "No such file or directory"],
+            );
+            assert_eq!(place.made(), [""; 0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_target_in_use_is_left_alone() {
+    let place = Place::new(SMALL);
+    for (name, words) in SUBCOMMANDS {
+        if words.contains(&Word::NewDirectory) {
+            let directory = place.path(Word::NewDirectory);
+            fs::create_dir_all(&directory).unwrap();
+            let _held = lock(&directory);
+            let output = run(place.arguments(words, None));
+            refused(name, &output, &["target/directory"]);
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "{name}");
+        }
+    }
+    // A program that runs is replaced by name, not written to.
+    let words = &[
+        Word::Plain("build"),
+        Word::Plain("-o"),
+        Word::NewFile,
+        Word::Tree,
+    ];
+    let file = place.path(Word::NewFile);
+    fs::copy("/bin/sleep", &file).unwrap();
+    let mut sleep = Command::new(&file).arg("60").spawn().unwrap();
+    let output = run(place.arguments(words, None));
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read(&file).unwrap(), fs::read(&place.manifest).unwrap());
+}
+
+fn lock(directory: &Path) -> fs::File {
+    let directory = fs::File::open(directory).unwrap();
+    let operation = rustix::fs::FlockOperation::LockExclusive;
+    rustix::fs::flock(&directory, operation).unwrap();
+    directory
+}
+
+/// What writes nothing to standard output here.
+const SILENT: [&str; 6] = [
+    "apply",
+    "apply in place",
+    "build -o",
+    "copy",
+    "diff manifests",
+    "mount",
+];
+
+/// A tree of which every other command has more to say than a pipe holds.
+fn talkative() -> Place {
+    Place::new(
+        "mkdir d; head -c 300000 /dev/zero >file
+         cd d; seq 3000 | sed 's/.*/name-that-is-not-so-short-&/' | xargs touch",
+    )
+}
+
+#[test]
+fn a_reader_that_leaves_is_not_told_about_it() {
+    let place = talkative();
+    let other = place.scratch.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for (name, words) in SUBCOMMANDS {
+        if SILENT.contains(name) {
+            continue;
+        }
+        // So that those that compare have something to say.
+        let differing = words.iter().position(|word| *word == Word::Tree);
+        let compares = name.starts_with("verify") || name.starts_with("diff");
+        let other = differing.filter(|_| compares).map(|at| (at, &*other));
+        let arguments = place.arguments(words, other);
+        let shell = r#"set -o pipefail; "$@" | true; exit ${PIPESTATUS[0]}"#;
+        let output = run_in_shell(shell, &arguments);
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{name}: {output:?}"
+        );
+        let said = text(&output.stderr);
+        assert!(said.lines().all(is_summary), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_told() {
+    let place = talkative();
+    let other = place.scratch.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for (name, words) in SUBCOMMANDS {
+        if SILENT.contains(name) {
+            continue;
+        }
+        let differing = words.iter().position(|word| *word == Word::Tree);
+        let compares = name.starts_with("verify") || name.starts_with("diff");
+        let other = differing.filter(|_| compares).map(|at| (at, &*other));
+        let output = run_in_shell(r#""$@" >/dev/full"#, &place.arguments(words, other));
+        refused(name, &output, &["No space left on device"]);
+    }
+}
+
+/// A filesystem with room for one page, unmounted in the end.
+struct Full(PathBuf);
+
+impl Full {
+    fn new(place: &Place) -> Self {
+        let directory = place.scratch.path().join("full");
+        fs::create_dir(&directory).unwrap();
+        sh(
+            place.scratch.path(),
+            "mount -t tmpfs -o size=4k,nr_inodes=100 full full",
+        );
+        Self(directory)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_made() {
+    let place = talkative();
+    let full = Full::new(&place);
+    for (name, words) in SUBCOMMANDS {
+        for (at, word) in words.iter().enumerate() {
+            if !matches!(word, Word::NewFile | Word::NewDirectory) {
+                continue;
+            }
+            let target = full.0.join("target");
+            let output = run(place.arguments(words, Some((at, &target))));
+            let said = said(name, &output);
+            assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+            assert!(said.contains("No space left on device"), "{name}: {said}");
+            // What is there is right.
+            match word {
+                Word::NewFile => assert!(!target.exists(), "{name}"),
+                _ => {
+                    let file = target.join("file");
+                    assert!(!file.exists(), "{name}: {:?}", fs::metadata(&file));
+                }
+            }
+            sh(&full.0, "rm -rf target; test -z \"$(ls -A)\"");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_half_made() {
+    let place = Place::new("mkdir d; echo content >file; truncate -s 0 large");
+    // Nobody reads that to the end.
+    let size = 1 << 40;
+    let large = fs::File::options()
+        .write(true)
+        .open(place.tree.join("large"))
+        .unwrap();
+    large.set_len(size).unwrap();
+    let manifest = declare_large(&place.manifest, size);
+    fs::write(&place.manifest, manifest).unwrap();
+    for (name, words) in SUBCOMMANDS {
+        let reads = words.contains(&Word::Tree) || words.contains(&Word::Source);
+        // The mount has tests of its own, and a dry run reads nothing.
+        if !reads || matches!(*name, "mount" | "apply --dry-run") {
+            continue;
+        }
+        let mut arguments = place.arguments(words, None);
+        if *name == "cat" {
+            arguments.pop();
+            arguments.push("/large".into());
+        }
+        if *name == "diff trees" {
+            // The same tree twice needs no reading in no case but this.
+            let twin = place.scratch.path().join("twin");
+            sh(
+                place.scratch.path(),
+                "test -d twin || cp -a --sparse=always tree twin",
+            );
+            arguments[2] = twin.into_os_string();
+        }
+        let output = interrupt(&arguments);
+        let is_interrupted = output.status.signal() == Some(2) || output.status.code() == Some(130);
+        assert!(is_interrupted, "{name}: {output:?}");
+        assert_eq!(text(&output.stdout), "", "{name}");
+        said(name, &output);
+        for made in place.made() {
+            // A tree is made file by file, but no file is half there.
+            assert_eq!(made, "directory", "{name}");
+            let inside = place.target.join(made);
+            let names = fs::read_dir(&inside)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            let large = names.filter(|name| name != "file" && name != "d");
+            assert_eq!(large.collect::<Vec<_>>(), [""; 0], "{name}");
+            fs::remove_dir_all(inside).unwrap();
+        }
+    }
+}
+
+/// The same manifest with a size for `/large` that nobody has hashed.
+fn declare_large(manifest: &Path, size: u64) -> Vec<u8> {
+    use continuity::manifest::{Form, Kind, Limits, Manifest};
+    let bytes = fs::read(manifest).unwrap();
+    let mut manifest = Manifest::read(&bytes, &Limits::default()).unwrap();
+    for resource in &mut manifest.resources {
+        if let Kind::Regular(content) = &mut resource.kind
+            && resource.paths[0].as_bytes() == b"/large"
+        {
+            content.size = size;
+            // Its metadata changed with it.
+            resource.metadata.mtime = None;
+        }
+    }
+    manifest.encode(Form::Full).unwrap()
+}
+
+/// A sparse file costs nothing where its content does not count, or its size
+/// tells enough.
+#[test]
+fn a_terabyte_of_nothing_is_not_read_for_its_size() {
+    let place = Place::new("mkdir d; echo content >file; echo 1 >large");
+    let large = fs::File::options()
+        .write(true)
+        .open(place.tree.join("large"))
+        .unwrap();
+    large.set_len(1 << 40).unwrap();
+    for (arguments, wanted) in [
+        (
+            &["verify"][..],
+            "target has incorrect size: 1099511627776 != 2",
+        ),
+        (&["diff", "--"], "M /large: size 1099511627776 -> 2"),
+        (&["diff", "--ignore-attr=content,size"], ""),
+    ] {
+        let paths = [place.tree.as_os_str(), place.manifest.as_os_str()];
+        let output = run(arguments.iter().map(OsStr::new).chain(paths));
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(!wanted.is_empty())),
+            "{output:?}"
+        );
+        assert!(text(&output.stdout).contains(wanted), "{output:?}");
+    }
+}
+
+#[test]
+fn names_of_any_bytes_are_borne() {
+    let place = Place::new(
+        r#"for name in 'new
+line' "$(printf '\033[31mred')" "$(printf 'raw\377')" 'sp ace' "$(printf '\342\200\256flip')" -dash '*'; do
+             echo "$name" >"./$name"; ln -s -- "$name" "./link-$name"
+             setfattr -n "user.$name" -v x "./$name" || true
+           done; echo content >file"#,
+    );
+    for (name, words) in SUBCOMMANDS {
+        if *name == "mount" {
+            continue;
+        }
+        let output = run(place.arguments(words, None));
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        assert!(said(name, &output).lines().all(is_summary), "{name}");
+        sh(&place.target, "rm -rf file directory");
+    }
+    // What is said of them is printable.
+    sh(
+        &place.tree,
+        "for f in ./*; do test -L \"$f\" || echo y >>\"$f\"; done",
+    );
+    for (name, words) in SUBCOMMANDS {
+        if !words.contains(&Word::Manifest) || matches!(*name, "mount" | "apply in place") {
+            continue;
+        }
+        let output = run(place.arguments(words, None));
+        let printed = output.stdout.iter().chain(&output.stderr);
+        let acts = printed.filter(|byte| **byte == 0x1b).count();
+        let is_raw = matches!(*name, "ls" | "cat" | "build --reuse");
+        assert!(acts == 0 || is_raw, "{name}: {output:?}");
+        if name.starts_with("verify") || *name == "diff manifest tree" {
+            assert_eq!(output.status.code(), Some(1), "{name}");
+            assert!(text(&output.stdout).contains(r"raw\xff"), "{name}");
+        }
+        sh(&place.target, "rm -rf file directory");
+    }
+}
+
+#[test]
+fn a_deep_tree_and_a_wide_one_are_borne() {
+    let place = Place::new(
+        "deep=$(printf 'd/%.0s' $(seq 500)); mkdir -p $deep; echo content >$deep/file
+         mkdir wide; cd wide; seq 1000 | xargs touch; cd ..; echo content >file",
+    );
+    for (name, words) in SUBCOMMANDS {
+        if *name == "mount" {
+            continue;
+        }
+        let output = run(place.arguments(words, None));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{name}: {:?}",
+            text(&output.stderr)
+        );
+        assert!(said(name, &output).lines().all(is_summary), "{name}");
+        sh(&place.target, "rm -rf file directory");
+    }
+}
+
+/// Paths that are longer than the kernel takes can only be made step by step.
 #[test]
 fn a_path_that_is_too_long_is_named() {
-    let scratch = scratch();
-    let name = "n".repeat(255);
-    // Deeper than a path can say: 16 of 255 bytes are 4096 with their slashes.
-    let script = format!(
-        "python3 -c \"import os
-for _ in range(16):
-    os.mkdir('{name}'); os.chdir('{name}')\""
-    );
-    tree::sh(scratch.path(), &script);
-    let refused = continuity([OsStr::new("build"), scratch.path().as_os_str()]);
-    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
-    let stderr = text(&refused.stderr);
-    assert!(
-        stderr.contains("path has 4096 bytes; it must have fewer than 4096"),
-        "{stderr}"
-    );
-    // The library of this test cannot remove it by its path.
-    tree::sh(scratch.path(), "rm -rf n*");
+    let place = Place::new("echo content >file");
+    let name = "n".repeat(250);
+    let script = "import os\nfor _ in range(17): os.mkdir('n' * 250); os.chdir('n' * 250)";
+    sh(&place.tree, &format!("python3 -c \"{script}\""));
+    let leads_on = format!("/{name}/{name}");
+    for (name, words) in SUBCOMMANDS {
+        // What is not listed is nobody's business here.
+        let walks =
+            words.contains(&Word::Tree) && !matches!(*name, "verify" | "mount" | "apply in place");
+        let output = match *name {
+            "mount" => continue,
+            _ => run(place.arguments(words, None)),
+        };
+        let said = said(name, &output);
+        if walks {
+            assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+            let names_it =
+                said.contains(&leads_on) && said.contains("it must have fewer than 4096");
+            assert!(names_it, "{name}: {said}");
+            assert_eq!(place.made(), [""; 0], "{name}");
+        } else {
+            assert_eq!(output.status.code(), Some(0), "{name}: {said}");
+            assert!(said.lines().all(is_summary), "{name}: {said}");
+        }
+        sh(&place.target, "rm -rf file directory");
+    }
+    // rm(1) goes step by step too.
+    sh(place.scratch.path(), "rm -rf tree");
 }
 
 #[test]
-fn a_manifest_that_exists_is_replaced_at_once() {
-    let scratch = scratch();
-    let tree = scratch.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    let out = scratch.path().join("out");
-    fs::create_dir(&out).unwrap();
-    for content in ["one", "two"] {
-        fs::write(tree.join("file"), content).unwrap();
-        let manifest = out.join("manifest");
-        let built = continuity([
-            "build".as_ref(),
-            "-o".as_ref(),
-            manifest.as_os_str(),
-            tree.as_os_str(),
-        ]);
-        assert!(built.status.success(), "{}", text(&built.stderr));
-        assert_eq!(names_in(&out), 1);
+fn wrong_usage_is_told_in_one_way() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["diff", "a"],
+        &["verify", "--ignore-attr=x", "a", "b"],
+        &["diff", "--format=xml", "a", "b"],
+        &["build", "--progress=maybe", "a"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert!(text(&output.stderr).contains("Usage:") || !arguments.is_empty());
+        let mut shell: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        shell.push("\x1b[31m".into());
+        let said = run(shell).stderr;
+        assert!(
+            !said.contains(&0x1b),
+            "{arguments:?}: {}",
+            said.escape_ascii()
+        );
     }
-    let stdout = continuity([
-        "build".as_ref(),
-        "-o".as_ref(),
-        "-".as_ref(),
-        tree.as_os_str(),
-    ]);
-    assert_eq!(stdout.stdout, fs::read(out.join("manifest")).unwrap());
+    let help = finish(Command::new(program()).args(["diff", "--help"]));
+    assert_eq!(help.status.code(), Some(0));
+    assert!(OsStr::from_bytes(&help.stdout).len() > 100);
 }

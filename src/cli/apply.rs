@@ -11,6 +11,7 @@ use crate::source::Source;
 
 use super::attributes::AttributeArguments;
 use super::manifest_file::ManifestFile;
+use super::manifest_output::OutputError;
 use super::progress::{ProgressArguments, Shown};
 use super::source::{self, SourceSpec};
 use super::{Failure, Outcome, report};
@@ -199,11 +200,13 @@ impl HowArguments {
             shown.beside(|| report::line("warning: content is not hashed, and so not verified"));
         }
         let mut out = io::LineWriter::new(io::stdout());
+        let mut unwritten = None;
         let options = self.options(progress);
         let summary = apply(root, manifest, source, &options, |event| match event {
             Event::Change(change) if options.dry_run => {
-                // Nobody may be reading any more.
-                let _ = shown.beside(|| writeln!(out, "{change}"));
+                if let Err(error) = shown.beside(|| writeln!(out, "{change}")) {
+                    unwritten.get_or_insert(error);
+                }
             }
             Event::Change(change) => log::info!("{change}"),
             Event::Failure(failure) => shown.beside(|| report::line(&failure.to_string())),
@@ -211,6 +214,12 @@ impl HowArguments {
         drop(shown);
         if !quiet {
             summarize(&summary, options.dry_run);
+        }
+        // That nobody reads any more is no trouble.
+        let unwritten = unwritten.filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        if let Some(error) = unwritten {
+            report::error("continuity", &OutputError::Stdout(error));
+            return Ok(Outcome::Trouble);
         }
         Ok(if summary.failures == 0 && !summary.stopped {
             Outcome::Success
