@@ -152,6 +152,14 @@ impl Digest {
     }
 }
 
+/// A hexadecimal digit of a value under 16.
+const fn digit(value: u8) -> char {
+    match value {
+        0..=9 => (b'0' + value) as char,
+        _ => (b'a' - 10 + value) as char,
+    }
+}
+
 const fn nibble(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),
@@ -162,10 +170,15 @@ const fn nibble(character: u8) -> Option<u8> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.algorithm)?;
-        self.as_raw()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Manifests are full of them: one string is faster than many.
+        let mut hex = String::with_capacity(2 * self.raw.len());
+        for byte in self.as_raw() {
+            hex.push(digit(byte >> 4));
+            hex.push(digit(byte & 0xf));
+        }
+        f.write_str(self.algorithm.name())?;
+        f.write_str(":")?;
+        f.write_str(&hex)
     }
 }
 

@@ -26,11 +26,7 @@ use continuity::tree::ReadError;
 use tree::{continuity, continuity_as_nobody, interop, make, scratch, set_mode, sh, text};
 
 fn native(root: &Path) -> Manifest {
-    let bytes = build(root, &Options::default())
-        .unwrap()
-        .manifest
-        .encode(Form::Full)
-        .unwrap();
+    let bytes = build(root, &Options::default()).unwrap().encode();
     Manifest::read(&bytes, &Limits::default()).unwrap()
 }
 
@@ -293,20 +289,28 @@ fn sockets_are_counted_or_taken() {
             ..Options::default()
         };
         let built = build(root, &options).unwrap();
-        assert_eq!(
-            (built.left_out.sockets, built.manifest.resources.len()),
-            (3, 1)
-        );
+        assert_eq!((built.left_out.sockets, built.count()), (3, 1));
     }
     let mut options = Options::default();
     options.selection.sockets = true;
     let built = build(root, &options).unwrap();
     assert_eq!(built.left_out.sockets, 0);
     assert_eq!(
-        find(&built.manifest, b"/two").paths,
+        find(
+            &Manifest::read(&built.encode(), &Limits::default()).unwrap(),
+            b"/two"
+        )
+        .paths,
         [path("/three"), path("/two")]
     );
-    assert_eq!(find(&built.manifest, b"/one").kind, Kind::Socket);
+    assert_eq!(
+        find(
+            &Manifest::read(&built.encode(), &Limits::default()).unwrap(),
+            b"/one"
+        )
+        .kind,
+        Kind::Socket
+    );
 
     let warned = continuity(["build".as_ref(), root.as_os_str()]);
     assert!(warned.status.success());

@@ -17,7 +17,7 @@ use continuity::build::{Options, build};
 use continuity::fs::{Filesystem, Presentation};
 use continuity::fuse::{Requests, Session};
 use continuity::inode::{InodeTable, RootOwner};
-use continuity::manifest::{Form, Limits};
+use continuity::manifest::Limits;
 use continuity::source::DirectorySource;
 use continuity::sys::RootDir;
 use continuity::sys::mount::{FuseMountOptions, mount_fuse, open_fuse_device, open_place};
@@ -34,8 +34,7 @@ struct Counted {
 
 impl Counted {
     fn new(tree: &Path) -> Self {
-        let manifest = build(tree, &Options::default()).unwrap().manifest;
-        let manifest = manifest.encode(Form::Full).unwrap();
+        let manifest = build(tree, &Options::default()).unwrap().encode();
         let table = InodeTable::build(&manifest, &Limits::default(), RootOwner::default()).unwrap();
         let source = DirectorySource::new(RootDir::open(tree).unwrap());
         let verifier = Verifier::new(Box::new(source), verify::Options::default()).unwrap();

@@ -289,7 +289,7 @@ proptest! {
         }
         let manifest = |root: &Path| {
             let built = build(root, &continuity::build::Options::default()).unwrap();
-            built.manifest.encode(Form::Full).unwrap()
+            built.encode()
         };
         let (first, second) = (manifest(&one), manifest(&other));
         let options = Options { jobs: 1, ..Options::default() };

@@ -18,7 +18,7 @@ use std::process::Output;
 
 use continuity::build::{Options, build};
 use continuity::digest::Algorithm;
-use continuity::manifest::{ChunkTable, Chunks, Form, Kind, Manifest};
+use continuity::manifest::{ChunkTable, Chunks, Form, Kind, Limits, Manifest};
 use rayon::prelude::*;
 use tempfile::TempDir;
 use tree::{continuity, continuity_as_nobody, interop, make, scratch, set_mode, sh, text};
@@ -47,7 +47,11 @@ fn write_manifest(scratch: &TempDir, manifest: &Manifest) -> PathBuf {
 }
 
 fn native(root: &Path) -> Manifest {
-    build(root, &Options::default()).unwrap().manifest
+    Manifest::read(
+        &build(root, &Options::default()).unwrap().encode(),
+        &Limits::default(),
+    )
+    .unwrap()
 }
 
 /// A change of the tree, and what the Go tool says of it; nothing if the tree
@@ -134,7 +138,14 @@ fn says_nothing_of_a_good_tree() {
     .unwrap();
     let mut options = Options::default();
     options.selection.sockets = true;
-    let manifest = write_manifest(&scratch, &build(&root, &options).unwrap().manifest);
+    let manifest = write_manifest(
+        &scratch,
+        &Manifest::read(
+            &build(&root, &options).unwrap().encode(),
+            &Limits::default(),
+        )
+        .unwrap(),
+    );
     for manifest in [manifest, interop("tree.pb")] {
         let output = verify(&root, &manifest, &["--times"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));

@@ -1,18 +1,19 @@
 //! One directory while it is visited.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 
 use parking_lot::Mutex;
 
-use crate::manifest::Kind;
+use crate::manifest::{EncodeError, Kind};
 use crate::path::ManifestPath;
 use crate::sys::{Absence, Entry, EntryKind, RootDir, Stat};
 use crate::tree::{Node, NodeError, ReadError, inspect_handle, inspect_open};
 
 use super::error::{Cause, Failure};
-use super::found::Found;
+use super::found::{Found, Ready};
 use super::hash;
 use super::ignore::Layers;
 use super::left_out::{self, LeftOut};
@@ -38,8 +39,12 @@ pub(super) struct Directory<'a> {
 pub(super) struct Listing {
     /// The directories in it.
     pub directories: Vec<Pending>,
-    /// What else is in it.
+    /// What else is in it, and has to wait.
     pub files: Vec<Found>,
+    /// What else is in it.
+    pub ready: Vec<Ready>,
+    /// Files that the form has no place for.
+    pub refused: Vec<EncodeError>,
     pub left_out: LeftOut,
     pub failures: Vec<Failure>,
     /// Files of aufs that say that another name is gone.
@@ -87,6 +92,7 @@ impl Directory<'_> {
                 Err((path, cause)) => listing.failures.push(Failure { path, cause }),
             }
         }
+        listing.encode(self.options);
         self.listing.lock().add(listing);
     }
 
@@ -274,6 +280,7 @@ impl Directory<'_> {
             whiteout::make_opaque(&mut node.metadata);
         }
         listing.resolve_whiteouts();
+        listing.encode(self.options);
         Ok((node, listing))
     }
 }
@@ -287,11 +294,28 @@ impl Listing {
     fn add(&mut self, part: Self) {
         self.directories.extend(part.directories);
         self.files.extend(part.files);
+        self.ready.extend(part.ready);
+        self.refused.extend(part.refused);
         self.left_out += part.left_out;
         self.failures.extend(part.failures);
         self.whiteouts.extend(part.whiteouts);
         self.opaque |= part.opaque;
         self.changed |= part.changed;
+    }
+
+    /// Makes bytes of what need not wait.
+    fn encode(&mut self, options: &Options) {
+        let files = std::mem::take(&mut self.files).into_iter();
+        for file in files {
+            if file.is_waiting(options) {
+                self.files.push(file);
+                continue;
+            }
+            match file.encode(options.form) {
+                Ok(ready) => self.ready.push(ready),
+                Err(error) => self.refused.push(error),
+            }
+        }
     }
 
     /// A whiteout hides what lower layers have, not what stands beside it: a
@@ -300,11 +324,9 @@ impl Listing {
         if self.whiteouts.is_empty() {
             return;
         }
-        let files: std::collections::HashSet<ManifestPath> = self
-            .files
-            .iter()
-            .map(|file| file.resource.path().clone())
-            .collect();
+        let waiting = self.files.iter().map(|file| file.resource.path().clone());
+        let ready = self.ready.iter().map(|file| file.path.clone());
+        let files: HashSet<ManifestPath> = waiting.chain(ready).collect();
         for whiteout in std::mem::take(&mut self.whiteouts) {
             let path = whiteout.resource.path();
             let beside = self.directories.iter_mut().find(|one| one.path == *path);

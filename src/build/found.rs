@@ -1,9 +1,22 @@
 //! A file between being found and being declared.
 
-use crate::manifest::{Kind, Resource};
+use crate::manifest::{EncodeError, Encoded, Form, Kind, Resource};
 use crate::path::ManifestPath;
 use crate::sys::Stat;
 use crate::tree::Node;
+
+use super::options::Options;
+
+/// A file of which all is known.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    /// By which the manifest is sorted.
+    pub path: ManifestPath,
+    /// What stands in the manifest.
+    pub encoded: Encoded,
+    /// Bytes of content, of a regular file.
+    pub content: Option<u64>,
+}
 
 /// A file with all its names in the tree, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +39,36 @@ impl Found {
                 carried: None,
             },
         }
+    }
+
+    /// Whether there may be another name, or a digest is missing.
+    pub fn is_waiting(&self, options: &Options) -> bool {
+        self.can_be_linked() || self.has_no_digest() && options.content
+    }
+
+    /// Whether it is a regular file that was not hashed yet.
+    pub const fn has_no_digest(&self) -> bool {
+        matches!(&self.resource.kind, Kind::Regular(content) if content.digests.is_empty())
+    }
+
+    /// What stands in the manifest.
+    ///
+    /// # Errors
+    /// Only in the compatible form.
+    pub fn encode(self, form: Form) -> Result<Ready, EncodeError> {
+        Ok(Ready {
+            encoded: self.resource.encode(form)?,
+            content: match &self.resource.kind {
+                Kind::Regular(content) => Some(content.size),
+                _ => None,
+            },
+            path: self
+                .resource
+                .paths
+                .into_iter()
+                .next()
+                .unwrap_or_else(ManifestPath::root),
+        })
     }
 
     /// Whether looking at another of its names saw the same.

@@ -12,7 +12,7 @@ use crate::tree::{Hashes, NodeError, ReadError, Wanted, hash, hash_open, inspect
 
 use super::Options;
 use super::error::{Cause, Failure, Failures};
-use super::found::Found;
+use super::found::{Found, Ready};
 
 /// Larger files wait until it is known how many there are, and begin with the
 /// largest.
@@ -38,21 +38,25 @@ pub(super) fn read_small(
     Ok(Some(content))
 }
 
-/// Fills in the digests of all regular files that have none yet, and tells how
-/// many bytes all regular files have.
+/// Fills in the digests of the regular files that have none yet. `done` are the
+/// others.
 pub(super) fn fill(
     root: &RootDir,
     found: &mut [Found],
+    done: &[Ready],
     options: &Options,
-) -> Result<u64, Failures> {
+) -> Result<(), Failures> {
     let progress = &options.progress;
-    let regular: Vec<&mut Found> = found.iter_mut().filter(|file| is_regular(file)).collect();
-    progress.begin(regular.len() as u64, total_size(&regular));
-    let (mut waiting, done): (Vec<_>, Vec<_>) =
-        regular.into_iter().partition(|file| is_waiting(file));
-    progress.add_files(done.len() as u64);
-    progress.add_bytes(total_size(&done));
-    drop(done);
+    let mut waiting: Vec<&mut Found> = found
+        .iter_mut()
+        .filter(|file| file.has_no_digest())
+        .collect();
+    let sizes = done.iter().filter_map(|file| file.content);
+    let (files, bytes) = (sizes.clone().count() as u64, sum(sizes));
+    let more = sum(waiting.iter().map(|file| file.stat.size));
+    progress.begin(files + waiting.len() as u64, bytes.saturating_add(more));
+    progress.add_files(files);
+    progress.add_bytes(bytes);
     // So that no thread is left with the largest in the end.
     waiting.sort_by_key(|file| Reverse(file.stat.size));
     let failures = waiting
@@ -66,30 +70,17 @@ pub(super) fn fill(
             Some(Failure { path, cause })
         })
         .collect();
-    Failures::check(failures)?;
-    // Some may have another size by now.
-    let regular: Vec<&mut Found> = found.iter_mut().filter(|file| is_regular(file)).collect();
-    Ok(total_size(&regular))
+    Failures::check(failures)
+}
+
+fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
 }
 
 fn reused(path: &ManifestPath, stat: &Stat, options: &Options) -> Option<Content> {
     let content = options.reuse.as_ref()?.content(path, stat, options)?;
     options.progress.add_bytes(stat.size);
     Some(content)
-}
-
-const fn is_regular(file: &Found) -> bool {
-    matches!(file.resource.kind, Kind::Regular(_))
-}
-
-const fn is_waiting(file: &Found) -> bool {
-    matches!(&file.resource.kind, Kind::Regular(content) if content.digests.is_empty())
-}
-
-/// How many bytes these files have.
-fn total_size(files: &[&mut Found]) -> u64 {
-    let sizes = files.iter().map(|file| file.stat.size);
-    sizes.fold(0, u64::saturating_add)
 }
 
 /// Looks at a file once more if it changes while it is read, but not for ever.
@@ -168,21 +159,21 @@ fn gone(error: NodeError) -> Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{links, walk};
+    use super::super::links;
     use super::*;
     use crate::digest::Algorithm;
     use crate::manifest::Form;
     use std::fs;
 
-    /// What was found, and is still to be read.
+    /// What is in a directory, and is still to be read.
     fn found(root: &RootDir) -> Vec<Found> {
-        let mut found = links::group(walk::walk(root, &Options::default()).unwrap().files).unwrap();
-        for file in &mut found {
-            if let Kind::Regular(content) = &mut file.resource.kind {
-                content.digests.clear();
-            }
-        }
-        found
+        let names = root.names().unwrap().into_iter();
+        let files = names.map(|name| {
+            let path = ManifestPath::root().join(name.as_encoded_bytes()).unwrap();
+            let node = inspect(root, &path, true).unwrap();
+            Found::new(path, node)
+        });
+        links::group(files.collect()).unwrap()
     }
 
     #[test]
@@ -192,7 +183,7 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let mut found = found(&root);
         fs::write(scratch.path().join("file"), "and after").unwrap();
-        assert_eq!(fill(&root, &mut found, &Options::default()).unwrap(), 9);
+        fill(&root, &mut found, &[], &Options::default()).unwrap();
         let Kind::Regular(content) = &found[0].resource.kind else {
             panic!("no file: {found:?}");
         };
@@ -207,10 +198,10 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let mut found = found(&root);
         fs::remove_file(&path).unwrap();
-        let failed = fill(&root, &mut found.clone(), &Options::default()).unwrap_err();
+        let failed = fill(&root, &mut found.clone(), &[], &Options::default()).unwrap_err();
         assert_eq!(failed.to_string(), r#""/file" changed while it was read"#);
         fs::create_dir(&path).unwrap();
-        let failed = fill(&root, &mut found, &Options::default()).unwrap_err();
+        let failed = fill(&root, &mut found, &[], &Options::default()).unwrap_err();
         assert_eq!(failed.to_string(), r#""/file" changed while it was read"#);
     }
 
@@ -228,7 +219,7 @@ mod tests {
         };
         let tables = |options: &Options| {
             let mut found = found(&root);
-            fill(&root, &mut found, options).unwrap();
+            fill(&root, &mut found, &[], options).unwrap();
             let tables = found.into_iter().map(|file| match file.resource.kind {
                 Kind::Regular(content) => content.chunks.map(|table| table.digests.len()),
                 _ => None,

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::manifest::{Form, Manifest};
-
-use super::error::{BuildError, Cause, Failure, Failures};
+use super::error::{Cause, Failure, Failures};
 use super::found::Found;
 
 /// Makes one file of the names of one inode, and sorts the files.
@@ -46,19 +44,6 @@ fn join(files: &mut [Found], first: usize, index: usize) -> Result<(), Failure> 
             });
         }
         first.resource.paths.append(&mut file.resource.paths);
-    }
-    Ok(())
-}
-
-/// Refuses what the compatible form cannot hold.
-pub(super) fn check_names(found: &[Found]) -> Result<(), BuildError> {
-    // One at a time, so that they are not all in memory twice.
-    for file in found {
-        let alone = Manifest {
-            resources: vec![file.resource.clone()],
-            ..Manifest::default()
-        };
-        alone.encode(Form::Compat)?;
     }
     Ok(())
 }

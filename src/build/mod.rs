@@ -12,10 +12,15 @@ mod reuse;
 mod walk;
 mod whiteout;
 
+use std::io::{self, Write};
 use std::path::Path;
 
-use crate::manifest::{Form, HeaderCarried, Info, Manifest};
+use rayon::prelude::*;
+
+use crate::manifest::{Form, Info, Manifest};
 use crate::sys::RootDir;
+
+use found::Ready;
 
 pub use error::{BuildError, Cause, Failure, Failures};
 pub use ignore::{IgnoreFileError, IgnorePatterns, PatternError};
@@ -25,14 +30,43 @@ pub use reuse::Reuse;
 pub use whiteout::Convention;
 
 /// A manifest and what was met while it was made.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Built {
-    /// The manifest, sorted.
-    pub manifest: Manifest,
+    /// The manifest without its resources.
+    header: Manifest,
+    /// Sorted.
+    resources: Vec<Ready>,
+    form: Form,
     /// How many bytes of content were hashed.
     pub content: u64,
     /// What was left out.
     pub left_out: LeftOut,
+}
+
+impl Built {
+    /// How many resources there are, without the root.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.resources.len()
+    }
+
+    /// Writes the manifest in the form that was asked for.
+    ///
+    /// # Errors
+    /// Whatever writing says.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let resources = self.resources.iter().map(|ready| &ready.encoded);
+        self.header.write_encoded(self.form, resources, out)
+    }
+
+    /// The bytes of the manifest.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // Memory takes everything.
+        let _ = self.write(&mut bytes);
+        bytes
+    }
 }
 
 /// Makes a manifest of the directory `root`, which may be a symlink to one.
@@ -58,31 +92,46 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
     let walk::Tree {
         root: root_metadata,
         files,
+        mut ready,
+        mut refused,
         left_out,
     } = walk::walk(root, options)?;
     let mut found = links::group(files)?;
-    let mut manifest = Manifest {
-        root: Some(root_metadata),
-        info: Info {
-            version: 1,
-            generator: concat!("continuity ", env!("CARGO_PKG_VERSION")).to_owned(),
-            base: String::new(),
-        },
-        resources: Vec::new(),
-        carried: HeaderCarried::default(),
-    };
-    if options.form == Form::Compat {
-        // Refuse what it cannot hold before hours of hashing.
-        links::check_names(&found)?;
+    // Refuse what the form cannot hold before hours of hashing.
+    refused.extend(
+        found
+            .iter()
+            .filter_map(|file| file.resource.encode(options.form).err()),
+    );
+    if let Some(error) = refused
+        .into_iter()
+        .min_by(|one, two| one.path().cmp(two.path()))
+    {
+        return Err(error.into());
     }
-    let content = if options.content {
-        hash::fill(root, &mut found, options)?
-    } else {
-        0
+    if options.content {
+        hash::fill(root, &mut found, &ready, options)?;
+    }
+    for file in found {
+        ready.push(file.encode(options.form)?);
+    }
+    ready.par_sort_unstable_by(|one, two| one.path.cmp(&two.path));
+    let content = match options.content {
+        true => ready.iter().filter_map(|file| file.content).sum(),
+        false => 0,
     };
-    manifest.resources = found.into_iter().map(|file| file.resource).collect();
     Ok(Built {
-        manifest,
+        header: Manifest {
+            root: Some(root_metadata),
+            info: Info {
+                version: 1,
+                generator: concat!("continuity ", env!("CARGO_PKG_VERSION")).to_owned(),
+                base: String::new(),
+            },
+            ..Manifest::default()
+        },
+        resources: ready,
+        form: options.form,
         content,
         left_out,
     })

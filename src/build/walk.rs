@@ -7,14 +7,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rayon::Scope;
 
-use crate::manifest::{Limits, Metadata};
+use crate::manifest::{EncodeError, Limits, Metadata};
 use crate::path::ManifestPath;
 use crate::sys::{Absence, RootDir, Stat};
 use crate::tree::{Node, NodeError, inspect_open};
 
 use super::directory::{Directory, Listing};
 use super::error::{Cause, Failure, Failures};
-use super::found::Found;
+use super::found::{Found, Ready};
 use super::ignore::{self, IgnorePatterns, Layers};
 use super::left_out::LeftOut;
 use super::options::Options;
@@ -25,8 +25,12 @@ use super::whiteout;
 pub(super) struct Tree {
     /// Metadata of the root.
     pub root: Metadata,
-    /// Everything else, in no order.
+    /// What else has to wait, in no order.
     pub files: Vec<Found>,
+    /// Everything else, in no order.
+    pub ready: Vec<Ready>,
+    /// Files that the form has no place for.
+    pub refused: Vec<EncodeError>,
     /// What is not among them.
     pub left_out: LeftOut,
 }
@@ -87,6 +91,8 @@ pub(super) fn walk(root: &RootDir, options: &Options) -> Result<Tree, Failures> 
         tree: Mutex::new(Tree {
             root: Metadata::new(crate::mode::FileMode::DEFAULT_DIRECTORY),
             files: Vec::new(),
+            ready: Vec::new(),
+            refused: Vec::new(),
             left_out: LeftOut::default(),
         }),
         failures: Mutex::default(),
@@ -198,16 +204,21 @@ impl<'a> Walk<'a> {
         let Listing {
             directories,
             files,
+            ready,
+            refused,
             left_out,
             failures,
             ..
         } = listing;
-        self.options.progress.add_files(1 + files.len() as u64);
+        let count = files.len() + ready.len();
+        self.options.progress.add_files(1 + count as u64);
         self.failures.lock().extend(failures);
         {
             let mut tree = self.tree.lock();
             tree.left_out += left_out;
             tree.files.extend(files);
+            tree.ready.extend(ready);
+            tree.refused.extend(refused);
             self.add_directory(&mut tree, pending.path, node);
         }
         for pending in directories {
@@ -218,8 +229,11 @@ impl<'a> Walk<'a> {
     fn add_directory(&self, tree: &mut Tree, path: ManifestPath, node: Node) {
         if path.is_root() {
             tree.root = node.metadata;
-        } else {
-            tree.files.push(Found::new(path, node));
+            return;
+        }
+        match Found::new(path, node).encode(self.options.form) {
+            Ok(ready) => tree.ready.push(ready),
+            Err(error) => tree.refused.push(error),
         }
     }
 
@@ -265,10 +279,10 @@ mod tests {
 
         let mut options = Options::default();
         let tree = walk_at(scratch.path(), &options).unwrap();
-        assert_eq!((tree.files.len(), tree.left_out.sockets), (3, 1));
+        assert_eq!((tree.ready.len(), tree.left_out.sockets), (3, 1));
         options.selection.sockets = true;
         let tree = walk_at(scratch.path(), &options).unwrap();
-        assert_eq!((tree.files.len(), tree.left_out.sockets), (4, 0));
+        assert_eq!((tree.ready.len(), tree.left_out.sockets), (4, 0));
         drop(socket);
     }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use crate::attributes::{Attribute, AttributeSet};
 use crate::build::{Selection, build};
-use crate::manifest::{Form, Limits};
+use crate::manifest::Limits;
 use crate::progress::Progress;
 
 pub use compare::{Rules, compare};
@@ -213,6 +213,5 @@ fn list(root: &Path, options: &Options) -> Result<Vec<u8>, CheckError> {
             ..crate::build::Options::default()
         },
     )?;
-    let bytes = built.manifest.encode(Form::Full);
-    Ok(bytes.map_err(crate::build::BuildError::from)?)
+    Ok(built.encode())
 }

@@ -10,7 +10,7 @@ use crate::digest::Algorithm;
 use crate::manifest::{Form, Limits, Timestamp, read_text};
 
 use super::manifest_file::{ManifestFile, Pin};
-use super::manifest_output::{OutputError, write_file, write_stdout};
+use super::manifest_output::{Contents, OutputError, write_file, write_stdout};
 use super::progress::ProgressArguments;
 use super::selection::SelectionArguments;
 use super::{Failure, Outcome};
@@ -92,18 +92,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     if let Some(path) = &arguments.from_dump {
-        write(arguments, &from_dump(path)?)?;
+        let manifest = from_dump(path)?;
+        write(arguments, &|out| out.write_all(&manifest))?;
     }
     if let Some(root) = &arguments.root {
         let built = build_tree(arguments, root, quiet)?;
-        let bytes = built.manifest.encode(form(arguments))?;
-        write(arguments, &bytes)?;
-        report(&built, bytes.len());
+        write(arguments, &|mut out| built.write(&mut out))?;
+        report(&built);
     }
     Ok(Outcome::Success)
 }
 
-fn write(arguments: &Arguments, manifest: &[u8]) -> Result<(), OutputError> {
+fn write(arguments: &Arguments, manifest: &Contents<'_>) -> Result<(), OutputError> {
     match &arguments.output {
         Some(path) if path.as_os_str() != "-" => write_file(path, manifest),
         _ => write_stdout(manifest),
@@ -156,7 +156,7 @@ fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, 
     Ok(built?)
 }
 
-fn report(built: &Built, size: usize) {
+fn report(built: &Built) {
     let left_out = &built.left_out;
     if left_out.sockets != 0 {
         log::warn!("left out {} sockets", left_out.sockets);
@@ -178,9 +178,9 @@ fn report(built: &Built, size: usize) {
         }
     }
     log::info!(
-        "{} resources, {} bytes of content, manifest of {size} bytes",
-        built.manifest.resources.len(),
-        built.content,
+        "{} resources, {} bytes of content",
+        built.count(),
+        built.content
     );
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::build::{self, build};
-use crate::manifest::Form;
 use crate::source::{DirectorySource, Source};
 use crate::sys::RootDir;
 
@@ -60,10 +59,10 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     if built.left_out.sockets != 0 {
         log::warn!("left out {} sockets", built.left_out.sockets);
     }
-    let bytes = built.manifest.encode(Form::Full)?;
+    let bytes = built.encode();
     drop(built);
     if let Some(path) = &arguments.output {
-        write_file(path, &bytes)?;
+        write_file(path, &|out| out.write_all(&bytes))?;
     }
     let source: Box<dyn Source> = Box::new(DirectorySource::new(RootDir::open(&arguments.source)?));
     Ok(how.apply(

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -39,16 +39,19 @@ pub enum OutputError {
     },
 }
 
+/// Writes all that a file should have.
+pub type Contents<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
+
 /// Writes to standard output, but not to a terminal.
 ///
 /// # Errors
 /// See [`OutputError`].
-pub fn write_stdout(bytes: &[u8]) -> Result<(), OutputError> {
+pub fn write_stdout(contents: &Contents<'_>) -> Result<(), OutputError> {
     if io::stdout().is_terminal() {
         return Err(OutputError::Terminal);
     }
     let mut out = Output::stdout();
-    out.write_all(bytes)
+    contents(&mut out)
         .and_then(|()| out.finish())
         .map_err(OutputError::Stdout)
 }
@@ -57,7 +60,7 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), OutputError> {
 ///
 /// # Errors
 /// [`OutputError::File`].
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+pub fn write_file(path: &Path, contents: &Contents<'_>) -> Result<(), OutputError> {
     let file_error = |error| OutputError::File {
         path: Box::from(path),
         error,
@@ -67,10 +70,10 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
         Ok(metadata) if !metadata.is_file() => OpenOptions::new()
             .write(true)
             .open(path)
-            .and_then(|mut file| file.write_all(bytes)),
+            .and_then(|file| pour(&file, contents)),
         // What a symlink leads to is replaced, and not the link.
-        Ok(_) => fs::canonicalize(path).and_then(|real| replace(&real, bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, bytes),
+        Ok(_) => fs::canonicalize(path).and_then(|real| replace(&real, contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, contents),
         Err(error) => Err(error),
     }
     .map_err(file_error)
@@ -78,7 +81,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
 
 /// The new file has no name until it is complete, so nothing is left of it if
 /// this process ends before.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace(path: &Path, contents: &Contents<'_>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -89,7 +92,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let place = RootDir::open(directory)?;
     match place.make_unnamed_file(MODE) {
         Ok(file) => {
-            fill(&file, bytes)?;
+            fill(&file, contents)?;
             match place.link(&file, name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     // Nothing can take a name from another file at once but
@@ -109,7 +112,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
                 .prefix(PREFIX)
                 .permissions(Permissions::from_mode(MODE))
                 .tempfile_in(directory)?;
-            fill(file.as_file(), bytes)?;
+            fill(file.as_file(), contents)?;
             file.persist(path)?;
         }
         Err(error) => return Err(error),
@@ -119,9 +122,15 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn fill(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)?;
+fn fill(file: &File, contents: &Contents<'_>) -> io::Result<()> {
+    pour(file, contents)?;
     file.sync_all()
+}
+
+fn pour(file: &File, contents: &Contents<'_>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    contents(&mut out)?;
+    out.flush()
 }
 
 #[cfg(test)]
@@ -129,25 +138,29 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), OutputError> {
+        write_file(path.as_ref(), &|out| out.write_all(bytes))
+    }
+
     #[test]
     fn replaces_files_and_nothing_else() {
         let scratch = tempfile::tempdir().unwrap();
         let at = |name| scratch.path().join(name);
-        write_file(&at("new"), b"one").unwrap();
-        write_file(&at("new"), b"two").unwrap();
+        write(at("new"), b"one").unwrap();
+        write(at("new"), b"two").unwrap();
         assert_eq!(fs::read(at("new")).unwrap(), b"two");
 
         symlink("new", at("link")).unwrap();
-        write_file(&at("link"), b"three").unwrap();
+        write(at("link"), b"three").unwrap();
         assert!(at("link").is_symlink());
         assert_eq!(fs::read(at("new")).unwrap(), b"three");
 
         symlink("/dev/null", at("null")).unwrap();
-        write_file(&at("null"), b"gone").unwrap();
+        write(at("null"), b"gone").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
 
-        assert!(write_file(scratch.path(), b"").is_err());
-        assert!(write_file(&at("missing/file"), b"").is_err());
+        assert!(write(scratch.path(), b"").is_err());
+        assert!(write(at("missing/file"), b"").is_err());
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 3);
     }
 }

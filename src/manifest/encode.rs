@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::mode::FileType;
 use crate::path::ManifestPath;
 
+use super::encoded::Encoded;
 use super::model::{Carried, Chunks, Content, Info, Kind, Manifest, Metadata, Resource, Timestamp};
 use super::record::{Section, manifest_field, resource_field};
 use super::wire::proto;
@@ -34,6 +35,16 @@ pub enum EncodeError {
     NotUtf8(ManifestPath),
 }
 
+impl EncodeError {
+    /// Which resource.
+    #[must_use]
+    pub const fn path(&self) -> &ManifestPath {
+        match self {
+            Self::Socket(path) | Self::NotUtf8(path) => path,
+        }
+    }
+}
+
 impl Manifest {
     /// Writes the manifest, sorted.
     ///
@@ -42,64 +53,54 @@ impl Manifest {
     pub fn encode(&self, form: Form) -> Result<Vec<u8>, EncodeError> {
         let mut sorted: Vec<&Resource> = self.resources.iter().collect();
         sorted.sort_by(|one, two| one.path().cmp(two.path()));
-
+        let encoded: Vec<Encoded> = sorted
+            .into_iter()
+            .map(|resource| resource.encode(form))
+            .collect::<Result<_, _>>()?;
         let mut bytes = Vec::new();
-        for resource in &sorted {
-            if section(resource) == Section::Resource {
-                put(
-                    manifest_field::RESOURCE,
-                    &encode_resource(resource, form),
-                    &mut bytes,
-                );
-            } else if form == Form::Compat {
-                let path = resource.path().clone();
-                return Err(match resource.kind {
-                    Kind::Socket => EncodeError::Socket(path),
-                    _ => EncodeError::NotUtf8(path),
-                });
-            }
-        }
-        if form == Form::Compat {
-            return match sorted.iter().find(|resource| has_raw_name(resource)) {
-                Some(resource) => Err(EncodeError::NotUtf8(resource.path().clone())),
-                None => Ok(bytes),
-            };
-        }
-        let carried = &self.carried;
-        if self.info != Info::default() || !carried.info.is_empty() {
-            let mut info = encode_info(&self.info).encode_to_vec();
-            info.extend_from_slice(&carried.info);
-            put(manifest_field::INFO, &info, &mut bytes);
-        }
-        if let Some(root) = &self.root {
-            put(
-                manifest_field::ROOT,
-                &encode_root(root, &carried.root),
-                &mut bytes,
-            );
-        }
-        for resource in &sorted {
-            if section(resource) == Section::Special {
-                put(
-                    manifest_field::SPECIAL,
-                    &encode_resource(resource, form),
-                    &mut bytes,
-                );
-            }
-        }
-        bytes.extend_from_slice(&carried.unknown);
+        // Memory takes everything.
+        let _ = self.write_encoded(form, encoded.iter(), &mut bytes);
         Ok(bytes)
     }
 }
 
-fn put(number: u32, message: &[u8], bytes: &mut Vec<u8>) {
+/// Refuses what the Go tool has no place for.
+pub(super) fn check_form(resource: &Resource) -> Result<(), EncodeError> {
+    let path = || resource.path().clone();
+    match resource.kind {
+        Kind::Socket => Err(EncodeError::Socket(path())),
+        _ if section(resource) == Section::Special => Err(EncodeError::NotUtf8(path())),
+        _ if has_raw_name(resource) => Err(EncodeError::NotUtf8(path())),
+        _ => Ok(()),
+    }
+}
+
+/// What stands between the resources and the special ones.
+pub(super) fn encode_header(manifest: &Manifest) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let carried = &manifest.carried;
+    if manifest.info != Info::default() || !carried.info.is_empty() {
+        let mut info = encode_info(&manifest.info).encode_to_vec();
+        info.extend_from_slice(&carried.info);
+        put(manifest_field::INFO, &info, &mut bytes);
+    }
+    if let Some(root) = &manifest.root {
+        let root = encode_root(root, &carried.root);
+        put(manifest_field::ROOT, &root, &mut bytes);
+    }
+    bytes
+}
+
+pub(super) fn put(number: u32, message: &[u8], bytes: &mut Vec<u8>) {
+    // No key and no length has more than ten bytes.
+    bytes.reserve_exact(message.len().saturating_add(20));
     encode_key(number, WireType::LengthDelimited, bytes);
     encode_varint(message.len() as u64, bytes);
     bytes.extend_from_slice(message);
 }
 
 /// Older readers fail on a socket, and on any string that is not UTF-8.
-fn section(resource: &Resource) -> Section {
+pub(super) fn section(resource: &Resource) -> Section {
     let special = match &resource.kind {
         Kind::Socket => true,
         Kind::Symlink(target) => std::str::from_utf8(target).is_err(),
@@ -151,7 +152,7 @@ fn encode_root(metadata: &Metadata, carried: &Carried) -> Vec<u8> {
     encode(&[], metadata, &Kind::Directory, Some(carried), Form::Full)
 }
 
-fn encode_resource(resource: &Resource, form: Form) -> Vec<u8> {
+pub(super) fn encode_resource(resource: &Resource, form: Form) -> Vec<u8> {
     encode(
         &resource.paths,
         &resource.metadata,

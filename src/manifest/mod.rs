@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+mod encoded;
 mod error;
 mod extension;
 mod index;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use decode::{Header, Limits, Resources, read_header};
 pub use encode::{EncodeError, Form};
+pub use encoded::Encoded;
 pub use error::{ManifestError, Place, PrintError, Rule, TextCause, TextError};
 pub use extension::{Extension, RecordedChunks, RecordedTime};
 pub use index::{Indexed, PathIndex};
