@@ -169,13 +169,20 @@ impl RootDir {
 
     fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
         let mut again = RETRIES;
+        let resolve = if is_name(relative) {
+            // It leads nowhere else anyway, and the kernel takes a lock of the
+            // whole system to make sure (`path_is_under` in fs/namespace.c).
+            self.resolve - ResolveFlags::BENEATH
+        } else {
+            self.resolve
+        };
         loop {
             let opened = rustix::fs::openat2(
                 &self.descriptor,
                 relative,
                 flags | OFlags::CLOEXEC,
                 Mode::empty(),
-                self.resolve,
+                resolve,
             );
             match opened {
                 Err(Errno::INTR) => {}
@@ -186,6 +193,12 @@ impl RootDir {
             }
         }
     }
+}
+
+/// Whether a path is the name of something in the directory itself.
+fn is_name(relative: &OsStr) -> bool {
+    let bytes = relative.as_bytes();
+    !bytes.contains(&b'/') && bytes != b".."
 }
 
 impl AsFd for RootDir {
@@ -232,6 +245,7 @@ mod tests {
             ("relative", Errno::LOOP),
             ("inner/file", Errno::LOOP),
             ("../outside", Errno::XDEV),
+            ("..", Errno::XDEV),
             ("/etc/hostname", Errno::XDEV),
             ("missing", Errno::NOENT),
         ] {
