@@ -14,7 +14,19 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
+use continuity::digest::Algorithm;
+use continuity::fs::{CopyCache, Filesystem, Presentation};
+use continuity::fuse::{MountOptions, Mounted};
+use continuity::inode::{InodeTable, RootOwner};
+use continuity::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource};
+use continuity::mode::FileMode;
+use continuity::path::ManifestPath;
+use continuity::source::{ContentRef, Source, SourceError, SourceFile};
+use continuity::sys::PrivateDirectory;
+use continuity::verify::{self, Verifier};
 use mounted::{Mount, run, wait_until};
 use tempfile::TempDir;
 use tree::{build, continuity, scratch, set_mode, text};
@@ -83,8 +95,12 @@ fn content(name: &str, size: usize) -> Vec<u8> {
 
 /// What the mount counts: `made`, `bytes`, `failed`, `opens` or `evicted`.
 fn count(mount: &Mount, what: &str) -> u64 {
+    count_at(mount.path(), what)
+}
+
+fn count_at(place: &Path, what: &str) -> u64 {
     let mut value = [0; 256];
-    let length = rustix::fs::getxattr(mount.path(), "user.continuity.copies", &mut value).unwrap();
+    let length = rustix::fs::getxattr(place, "user.continuity.copies", &mut value).unwrap();
     let counters = std::str::from_utf8(&value[..length]).unwrap();
     let counter = counters
         .split(' ')
@@ -92,15 +108,16 @@ fn count(mount: &Mount, what: &str) -> u64 {
     counter.unwrap().parse().unwrap()
 }
 
-fn tmpfs(path: &Path, options: &str) -> Tmpfs {
+fn tmpfs(path: &Path, options: &str) -> Place {
     let place = path.to_str().unwrap();
     run("mount", ["-t", "tmpfs", "-o", options, "copies", place]);
-    Tmpfs(path.to_owned())
+    Place(path.to_owned())
 }
 
-struct Tmpfs(PathBuf);
+/// A place where something is mounted, until this is dropped.
+struct Place(PathBuf);
 
-impl Tmpfs {
+impl Place {
     /// How many bytes are in use.
     fn used(&self) -> u64 {
         let found = rustix::fs::statvfs(&self.0).unwrap();
@@ -113,7 +130,7 @@ impl Tmpfs {
     }
 }
 
-impl Drop for Tmpfs {
+impl Drop for Place {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).output();
     }
@@ -331,7 +348,7 @@ fn an_overlay_can_be_on_top() {
         "mount",
         ["-t", "overlay", "overlay", "-o", &options, &merged],
     );
-    let overlay = Tmpfs(merged.into());
+    let overlay = Place(merged.into());
     let file = overlay.0.join("file");
     let mut wanted = content("file", 3 * MIB);
     assert!(fs::read(&file).unwrap() == wanted);
@@ -354,7 +371,7 @@ fn copies_share_the_blocks_of_the_backing_where_they_can() {
     fs::create_dir(&place).unwrap();
     run("mkfs.btrfs", ["-q", disk]);
     run("mount", ["-o", "loop", disk, place.to_str().unwrap()]);
-    let disk = Tmpfs(place.clone());
+    let disk = Place(place.clone());
     let size = 40 * MIB;
     let inner = tempfile::tempdir_in(&place).unwrap();
     let scene = Scene::within(inner, &[("file", size)], &["--compat"]);
@@ -412,4 +429,116 @@ fn says_what_is_wrong_with_the_directory() {
     let served = Mount::new(&other.manifest, &other.tree());
     let list = format!("cache_dir={},cache_max=1G", served.path().display());
     assert!(say(&list).contains("it lies on a FUSE filesystem"));
+}
+
+/// A source whose files `/slow…` say nothing until its gate is opened.
+#[derive(Clone, Debug, Default)]
+struct Gated(Arc<(Mutex<bool>, Condvar)>);
+
+#[derive(Debug)]
+struct GatedFile {
+    source: Gated,
+    is_slow: bool,
+    content: Vec<u8>,
+}
+
+impl Gated {
+    fn open_gate(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+impl Source for Gated {
+    fn open(&self, wanted: &ContentRef<'_>) -> Result<Box<dyn SourceFile>, SourceError> {
+        let name = wanted.path.relative().to_str().unwrap();
+        Ok(Box::new(GatedFile {
+            source: self.clone(),
+            is_slow: name.starts_with("slow"),
+            content: content(name, wanted.size as usize),
+        }))
+    }
+}
+
+impl SourceFile for GatedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let (gate, opened) = &*self.source.0;
+        let open = gate.lock().unwrap();
+        drop(
+            opened
+                .wait_while(open, |open| self.is_slow && !*open)
+                .unwrap(),
+        );
+        (&self.content[(offset as usize).min(self.content.len())..]).read(buffer)
+    }
+}
+
+#[test]
+fn an_open_does_not_wait_for_ever() {
+    const SIZE: usize = 2 * MIB;
+    const PATIENCE: Duration = Duration::from_millis(700);
+    // More than threads that make copies.
+    let names = ["fast", "slow0", "slow1", "slow2", "slow3", "slow4"];
+    let resources = names.map(|name| Resource {
+        paths: vec![ManifestPath::parse(format!("/{name}").as_bytes()).unwrap()],
+        metadata: Metadata::new(FileMode::from_stat(0o100_644).unwrap()),
+        kind: Kind::Regular(Content {
+            size: SIZE as u64,
+            digests: vec![Algorithm::Sha256.hash(&content(name, SIZE))],
+            ..Content::default()
+        }),
+        carried: None,
+    });
+    let manifest = Manifest {
+        resources: resources.into(),
+        ..Manifest::default()
+    };
+    let bytes = manifest.encode(Form::Full).unwrap();
+    let table = InodeTable::build(&bytes, &Limits::default(), RootOwner::default()).unwrap();
+    let source = Gated::default();
+    let verifier = Verifier::new(Box::new(source.clone()), verify::Options::default()).unwrap();
+    let scratch = scratch();
+    let mut cache = CopyCache::new(PrivateDirectory::open(scratch.path()).unwrap(), 100 << 20);
+    cache.patience = PATIENCE;
+    let options = Presentation {
+        introspect: true,
+        ..Presentation::default()
+    };
+    let filesystem = Filesystem::new(table, verifier, options, None).with_cache(cache);
+    let place = scratch.path().join("mount");
+    fs::create_dir(&place).unwrap();
+    let options = MountOptions {
+        source: "gated".into(),
+        allow_other: false,
+        suid: false,
+        dev: false,
+        exec: true,
+    };
+    let _gone = Place(place.clone());
+    let mount = Mounted::mount(filesystem, &place, options).unwrap();
+    let open = |name: &str| {
+        let start = Instant::now();
+        (File::open(place.join(name)).unwrap(), start.elapsed())
+    };
+    let (fast, _) = open("fast");
+    let (slow, waited) = open("slow0");
+    assert!(waited >= PATIENCE, "{waited:?}");
+    // While a copy is overdue, nobody waits for it.
+    assert!(open("slow0").1 < PATIENCE);
+    // As soon as all who make copies are stuck, nobody waits for any.
+    let waits: Vec<Duration> = names[1..].iter().map(|name| open(name).1).collect();
+    assert!(waits[4] < PATIENCE, "{waits:?}");
+    source.open_gate();
+    let mut bytes = vec![0; SIZE];
+    for (file, name) in [(fast, "fast"), (slow, "slow0")] {
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes == content(name, SIZE), "{name}");
+    }
+    let is_native = || {
+        let opens = count_at(&place, "opens");
+        assert!(fs::read(place.join("slow0")).unwrap() == content("slow0", SIZE));
+        count_at(&place, "opens") > opens
+    };
+    wait_until(is_native, || "never read from the copy".to_owned());
+    mount.unmount().unwrap();
 }

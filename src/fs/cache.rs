@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::sys::PrivateDirectory;
 
@@ -12,6 +13,9 @@ pub struct CopyCache {
     pub directory: PrivateDirectory,
     /// How large all of them may be together, in bytes.
     pub max_bytes: u64,
+    /// How long an open waits for a copy. Nothing can end that sooner, not even
+    /// the death of who opens.
+    pub patience: Duration,
     /// What came of it.
     pub counters: CopyCounters,
 }
@@ -23,6 +27,7 @@ impl CopyCache {
         Self {
             directory,
             max_bytes,
+            patience: Duration::from_secs(30),
             counters: CopyCounters::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -160,6 +161,15 @@ impl Filesystem {
             self.verifier
                 .read(declared, offset, size)
                 .map_err(|error| self.refuse(error))
+        })
+    }
+
+    /// Whether any file has such a size, in bytes.
+    #[must_use]
+    pub fn has_file_of(&self, sizes: RangeInclusive<u64>) -> bool {
+        (Ino::ROOT.0..=self.statistics().inodes).any(|ino| {
+            let kind = self.table.get(Ino(ino)).map(|inode| inode.kind());
+            matches!(kind, Some(InodeKind::Regular(size)) if sizes.contains(&size))
         })
     }
 

@@ -13,7 +13,7 @@ use lru::LruCache;
 use crate::inode::Ino;
 
 /// Smaller files gain nothing, in bytes.
-const SIZE_MIN: u64 = 1 << 20;
+pub(super) const SIZE_MIN: u64 = 1 << 20;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! copied in an instant. A larger file that can be read in parts is opened
 //! without, and copied when it is closed, if it was read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +19,13 @@ use crate::fs::{CopyCache, Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::SealedFile;
 
-use super::copies::{Copies, Opening, Way};
+use super::copies::{Copies, Opening, SIZE_MIN, Way};
 use super::pool::Pool;
 use super::readers::guard;
 
 /// Up to this size, in bytes, a file is copied before it is opened, even if it
 /// could be read in parts.
 const AT_ONCE_MAX: u64 = 64 << 20;
-/// How long an open waits for a copy. Nothing can end it sooner, not even the
-/// death of who opens.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long no copies are made after one could not be written.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -55,6 +52,10 @@ struct Desk {
 struct State {
     copies: Copies<Arc<Copy>>,
     waiting: HashMap<Ino, Vec<Waiting>>,
+    /// Files whose copies are being made for longer than anybody waits. Some may
+    /// never be: their source is silent.
+    overdue: HashSet<Ino>,
+    makers: usize,
     support: Support,
     paused_until: Option<Instant>,
     closed: bool,
@@ -85,29 +86,36 @@ enum Held {
 }
 
 impl Opener {
-    /// Nothing, where the filesystem has no room for copies.
+    /// Nothing, where no file is to be copied.
     pub(super) fn new(filesystem: &Arc<Filesystem>) -> io::Result<Option<Self>> {
         let Some(cache) = filesystem.cache() else {
             return Ok(None);
         };
+        if !filesystem.has_file_of(SIZE_MIN..=cache.max_bytes) {
+            log::info!("event=copies_off no file is of a size for private copies");
+            return Ok(None);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // One that waits for a slow disk should not hold up all others.
+        let makers = cores.clamp(2, 4);
         let desk = Arc::new(Desk {
             filesystem: Arc::clone(filesystem),
             state: Mutex::new(State {
                 copies: Copies::new(cache.max_bytes),
                 waiting: HashMap::new(),
+                overdue: HashSet::new(),
+                makers,
                 support: Support::Unknown,
                 paused_until: None,
                 closed: false,
             }),
             changed: Condvar::new(),
         });
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        // One that waits for a slow disk should not hold up all others.
-        let makers = Pool::new("copy", cores.clamp(2, 4))?;
         let clock = Arc::clone(&desk);
         std::thread::Builder::new()
             .name("opens".to_owned())
             .spawn(move || clock.end_waits())?;
+        let makers = Pool::new("copy", makers)?;
         Ok(Some(Self { desk, makers }))
     }
 
@@ -128,15 +136,14 @@ impl Opener {
             return Ok(());
         }
         let at_once =
-            !state.is_paused() && (size <= AT_ONCE_MAX || !self.desk.filesystem.is_prepared(ino));
+            state.may_wait(ino) && (size <= AT_ONCE_MAX || !self.desk.filesystem.is_prepared(ino));
         match state.copies.open(ino, size, at_once) {
             Opening::Asking => open_asking(reply),
             Opening::Native(copy) => self.desk.open_native(&mut state, ino, &copy, reply),
-            Opening::Wait => state.wait(ino, reply),
+            Opening::Wait => self.desk.wait(&mut state, ino, reply),
             Opening::Make => {
-                state.wait(ino, reply);
+                self.desk.wait(&mut state, ino, reply);
                 self.make(state, ino, size);
-                self.desk.changed.notify_one();
             }
         }
         Ok(())
@@ -211,6 +218,14 @@ impl Desk {
         }
     }
 
+    fn wait(&self, state: &mut State, ino: Ino, reply: ReplyOpen) {
+        let patience = self.cache().map_or(Duration::ZERO, |cache| cache.patience);
+        let until = Instant::now() + patience;
+        let waiting = state.waiting.entry(ino).or_default();
+        waiting.push(Waiting { reply, until });
+        self.changed.notify_one();
+    }
+
     fn open_native(&self, state: &mut State, ino: Ino, copy: &Copy, reply: ReplyOpen) {
         let mut held = copy.0.lock();
         if let Held::ByUs(file) = &*held {
@@ -258,6 +273,7 @@ impl Desk {
             Err(_) => None,
         };
         state.copies.made(ino, copy);
+        state.overdue.remove(&ino);
         for Waiting { reply, .. } in state.waiting.remove(&ino).unwrap_or_default() {
             match state.copies.open(ino, size, false) {
                 Opening::Native(copy) => self.open_native(&mut state, ino, &copy, reply),
@@ -271,6 +287,7 @@ impl Desk {
         let mut state = self.state.lock();
         while !state.closed {
             for (ino, reply) in state.take_late(Instant::now()) {
+                state.overdue.insert(ino);
                 state.copies.open_asking(ino);
                 open_asking(reply);
             }
@@ -288,10 +305,10 @@ impl State {
             .is_some_and(|until| Instant::now() < until)
     }
 
-    fn wait(&mut self, ino: Ino, reply: ReplyOpen) {
-        let until = Instant::now() + PATIENCE;
-        let waiting = self.waiting.entry(ino).or_default();
-        waiting.push(Waiting { reply, until });
+    /// Whether an open may wait for the copy of this file: not if others have
+    /// waited in vain.
+    fn may_wait(&self, ino: Ino) -> bool {
+        !self.is_paused() && !self.overdue.contains(&ino) && self.overdue.len() < self.makers
     }
 
     fn next_end(&self) -> Option<Instant> {
