@@ -16,6 +16,7 @@
 //! was repaired serves again at once.
 
 mod block;
+mod buffers;
 mod cache;
 mod copy;
 mod declared;

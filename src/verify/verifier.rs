@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
 
@@ -15,6 +15,7 @@ use crate::source::{ContentRef, Source, SourceError, SourceFile};
 use crate::sys;
 
 use super::block::Plan;
+use super::buffers::{Buffer, Buffers};
 use super::cache::ByteCache;
 use super::declared::{Declared, FileId};
 use super::error::{Reason, VerifyError};
@@ -56,6 +57,7 @@ pub struct Verifier {
     options: Options,
     key: Key,
     files: Mutex<LruCache<FileId, Arc<dyn SourceFile>>>,
+    buffers: Buffers,
     blocks: ByteCache<BlockId, Bytes>,
     block_flights: Flights<BlockId, Result<Bytes, VerifyError>>,
     tables: ByteCache<FileId, Arc<Table>>,
@@ -80,6 +82,7 @@ impl Verifier {
             options,
             key: sys::random::bytes()?,
             files: Mutex::new(LruCache::new(open_files)),
+            buffers: Buffers::new(SPARE_BUFFERS),
             blocks: ByteCache::new(options.block_cache),
             block_flights: Flights::default(),
             tables: ByteCache::new(options.table_cache),
@@ -118,11 +121,15 @@ impl Verifier {
         if matches!(plan, Plan::Private(_)) {
             return self.run(declared, &plan, first..=last, offset..end);
         }
-        let mut bytes = BytesMut::with_capacity((end - offset) as usize);
+        let mut joined = self.buffers.take((end - offset) as usize);
+        let mut rest = joined.as_mut_slice();
         for index in first..=last {
-            bytes.extend_from_slice(&self.part(declared, &plan, index, offset, end)?);
+            let part = self.part(declared, &plan, index, offset, end)?;
+            let (now, later) = rest.split_at_mut(part.len().min(rest.len()));
+            now.copy_from_slice(&part);
+            rest = later;
         }
-        Ok(bytes.freeze())
+        Ok(joined.freeze())
     }
 
     /// Whether a read needs no work but on the blocks that it touches.
@@ -162,7 +169,7 @@ impl Verifier {
         let place = |at: u64| (at - begin) as usize;
         let table = self.table(declared)?;
         self.with_file(declared, |file| {
-            let run = read_exact(declared, file, begin, length)?;
+            let run = read_exact(&self.buffers, declared, file, begin, length)?;
             for index in blocks.clone() {
                 let range = plan.range(index, declared.size);
                 let block = run.get(place(range.start)..place(range.end));
@@ -170,7 +177,7 @@ impl Verifier {
                     return Err(Reason::Changed);
                 }
             }
-            Ok(Bytes::from(run).slice(place(wanted.start)..place(wanted.end)))
+            Ok(run.freeze().slice(place(wanted.start)..place(wanted.end)))
         })
         .map_err(|reason| VerifyError::new(declared.path, begin, length, reason))
     }
@@ -236,7 +243,7 @@ impl Verifier {
             // Read once and not again soon: it is not kept open.
             Plan::Whole => self.with_new_file(declared, |file| {
                 // One more byte shows whether the file goes on.
-                let mut block = read_block(file, 0, length.saturating_add(1))?;
+                let block = read_block(&self.buffers, file, 0, length.saturating_add(1))?;
                 match (block.len() as u64).cmp(&length) {
                     Ordering::Less => Err(declared.short(block.len() as u64)),
                     Ordering::Greater => Err(declared.long()),
@@ -244,25 +251,24 @@ impl Verifier {
                         for wanted in declared.whole.iter() {
                             Reason::compare(wanted, wanted.algorithm().hash(&block))?;
                         }
-                        block.shrink_to_fit();
-                        Ok(Bytes::from(block))
+                        Ok(block.freeze())
                     }
                 }
             }),
             Plan::Chunks(chunks) => self.with_file(declared, |file| {
-                let block = read_exact(declared, file, range.start, length)?;
+                let block = read_exact(&self.buffers, declared, file, range.start, length)?;
                 let wanted = chunks.digest(index).ok_or(Reason::NoDigest)?;
                 Reason::compare(wanted, wanted.algorithm().hash(&block))?;
-                Ok(Bytes::from(block))
+                Ok(block.freeze())
             }),
             Plan::Private(_) => {
                 let table = self.table(declared)?;
                 self.with_file(declared, |file| {
-                    let block = read_exact(declared, file, range.start, length)?;
+                    let block = read_exact(&self.buffers, declared, file, range.start, length)?;
                     if !table.matches(&self.key, index, &block) {
                         return Err(Reason::Changed);
                     }
-                    Ok(Bytes::from(block))
+                    Ok(block.freeze())
                 })
             }
         }
@@ -337,25 +343,34 @@ impl Verifier {
     }
 }
 
+/// How many bytes of buffers are kept to be used again.
+const SPARE_BUFFERS: usize = 8 << 20;
+
 /// How much memory a cached block takes besides its bytes.
 const BLOCK_OVERHEAD: usize = 256;
 
 /// Up to `length` bytes, in a buffer that nobody else can reach.
-fn read_block(file: &dyn SourceFile, offset: u64, length: u64) -> Result<Vec<u8>, Reason> {
+fn read_block(
+    buffers: &Buffers,
+    file: &dyn SourceFile,
+    offset: u64,
+    length: u64,
+) -> Result<Buffer, Reason> {
     let length = usize::try_from(length).map_err(|error| Reason::Io(io::Error::other(error)))?;
-    let mut block = vec![0; length];
-    let count = file.read_at(&mut block, offset).map_err(Reason::Io)?;
-    block.truncate(count);
+    let mut block = buffers.take(length);
+    let read = file.read_at(block.as_mut_slice(), offset);
+    block.truncate(read.map_err(Reason::Io)?);
     Ok(block)
 }
 
 fn read_exact(
+    buffers: &Buffers,
     declared: &Declared<'_>,
     file: &dyn SourceFile,
     offset: u64,
     length: u64,
-) -> Result<Vec<u8>, Reason> {
-    let block = read_block(file, offset, length)?;
+) -> Result<Buffer, Reason> {
+    let block = read_block(buffers, file, offset, length)?;
     if (block.len() as u64) < length {
         return Err(declared.short(offset.saturating_add(block.len() as u64)));
     }
