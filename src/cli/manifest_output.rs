@@ -80,7 +80,8 @@ pub fn write_file(path: &Path, contents: &Contents<'_>) -> Result<(), OutputErro
 }
 
 /// The new file has no name until it is complete, so nothing is left of it if
-/// this process ends before.
+/// this process ends before; but where a filesystem has no such files (O_TMPFILE),
+/// a file with a name of ours can be.
 fn replace(path: &Path, contents: &Contents<'_>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
