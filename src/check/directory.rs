@@ -30,14 +30,13 @@ pub(super) struct Checker<'a> {
 }
 
 /// The names of inodes, and of resources by where they begin.
-pub(super) type DirectoryLinks = Links<usize, (u64, u64)>;
+pub(super) type DirectoryLinks = Links<u64, (u64, u64)>;
 
 /// A wanted path, and what is there.
 #[derive(Debug)]
 pub(super) struct Looked {
     pub path: ManifestPath,
-    /// Where its resource begins.
-    offset: usize,
+    file: File<u64>,
     wanted: Resource,
     found: Found,
 }
@@ -59,7 +58,7 @@ struct Compared {
 impl Checker<'_> {
     /// Looks at a path, and compares what is there; of the further names of a
     /// file only what file they lead to. May be called on many threads.
-    pub fn look(&self, path: ManifestPath, offset: usize, wanted: Resource) -> Looked {
+    pub fn look(&self, path: ManifestPath, file: File<u64>, wanted: Resource) -> Looked {
         let looked = self
             .root
             .handle(path.relative())
@@ -80,7 +79,7 @@ impl Checker<'_> {
         }
         Looked {
             path,
-            offset,
+            file,
             wanted,
             found,
         }
@@ -90,7 +89,7 @@ impl Checker<'_> {
     pub fn judge(&self, looked: Looked, links: &mut DirectoryLinks) -> Vec<Finding> {
         let Looked {
             path,
-            offset,
+            file,
             wanted,
             found,
         } = looked;
@@ -98,7 +97,7 @@ impl Checker<'_> {
         match found {
             Found::Unknown(cause) => vec![trouble(path, cause)],
             Found::Absent(absence) => {
-                let first = links.first(offset).cloned();
+                let first = links.first(file.identity).cloned();
                 let link_to = first.filter(|_| self.rules.attributes.has(Attribute::Links));
                 vec![Finding::Different(Difference {
                     path,
@@ -107,7 +106,7 @@ impl Checker<'_> {
                 })]
             }
             Found::Present(stat, compared) => {
-                let meeting = links.meet(&path, declared(offset, &wanted), real(&stat));
+                let meeting = links.meet(&path, file, real(&stat));
                 let mut compared = match compared {
                     _ if meeting.again => Compared::default(),
                     Some(compared) => compared,
@@ -248,14 +247,6 @@ impl Checker<'_> {
             return Ok(0);
         }
         Ok(found.size)
-    }
-}
-
-/// Two names of a symlink are two symlinks, in a manifest as in a directory.
-fn declared(offset: usize, wanted: &Resource) -> File<usize> {
-    File {
-        identity: offset,
-        has_links: wanted.paths.len() > 1 && !matches!(wanted.kind, Kind::Symlink(_)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::attributes::Attribute;
-use crate::manifest::{Kind, PathIndex, Resource};
+use crate::manifest::{Indexed, Kind, PathIndex, Resource};
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 use crate::sys::Absence;
@@ -33,19 +33,17 @@ pub(super) fn compare_manifests(
             (None, None) => return Ok(()),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(one), Some(other)) => one.path.cmp(other.path),
+            (Some(one), Some(other)) => one.path().cmp(other.path()),
         };
         let here = one.next_if(|_| order.is_le());
         let there = other.next_if(|_| order.is_ge());
         match (here, there) {
+            // Most of what is compared with what came of it is as it was.
+            (Some(here), Some(there)) if wanted.is_identical(here, found, there) => tell(None)?,
             (Some(here), Some(there)) => {
                 let (path, here_is) = wanted_is(here)?;
                 let (_, there_is) = found_is(there)?;
-                let meeting = links.meet(
-                    &path,
-                    file(here.offset, &here_is),
-                    file(there.offset, &there_is),
-                );
+                let meeting = links.meet(&path, file(here, &here_is), file(there, &there_is));
                 let mut changes = if meeting.again {
                     Vec::new()
                 } else {
@@ -102,9 +100,9 @@ impl Rules<'_> {
 }
 
 /// Two names of a symlink are two symlinks.
-fn file(offset: usize, resource: &Resource) -> File<usize> {
+pub(super) fn file(entry: Indexed<'_>, resource: &Resource) -> File<u64> {
     File {
-        identity: offset,
-        has_links: resource.paths.len() > 1 && !matches!(resource.kind, Kind::Symlink(_)),
+        identity: entry.identity(),
+        has_links: entry.has_links() && !matches!(resource.kind, Kind::Symlink(_)),
     }
 }

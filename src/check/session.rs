@@ -138,7 +138,8 @@ impl<'a, F: FnMut(&Finding) -> io::Result<()> + Send> Session<'a, F> {
         for batch in wanted.entries().chunks(BATCH) {
             let looked = batch.par_iter().with_max_len(4).map(|entry| {
                 let (path, resource) = wanted.read(*entry)?;
-                Ok(checker.look(path, entry.offset, resource))
+                let file = merge::file(*entry, &resource);
+                Ok(checker.look(path, file, resource))
             });
             let looked: Vec<Looked> = looked
                 .collect::<Result<_, ManifestError>>()

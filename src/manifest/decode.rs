@@ -11,7 +11,7 @@ use super::model::{
     Manifest, Metadata, Resource, Timestamp, Xattr,
 };
 use super::record::{Entry, Record, Records, Section, manifest_field, section_of};
-use super::wire::{Fields, Value, WireError};
+use super::wire::{Field, Fields, Value, WireError};
 
 /// Bounds on what a manifest may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,16 +144,21 @@ impl Manifest {
     }
 }
 
+/// The field that begins at this byte of a manifest.
+pub(super) fn field_at(manifest: &[u8], offset: usize) -> Result<Field<'_>, WireError> {
+    let invalid = WireError::Invalid { offset };
+    let rest = manifest.get(offset..).ok_or(invalid)?;
+    Fields::new(rest, offset).next().ok_or(invalid)?
+}
+
 /// The resource that begins at this byte of a manifest.
 pub(super) fn read_at(
     manifest: &[u8],
     offset: usize,
     limits: &Limits,
 ) -> Result<Resource, ManifestError> {
-    let invalid = || ManifestError::from(WireError::Invalid { offset });
-    let rest = manifest.get(offset..).ok_or_else(invalid)?;
-    let field = Fields::new(rest, offset).next().ok_or_else(invalid)??;
-    let (section, message) = section_of(&field).ok_or_else(invalid)?;
+    let field = field_at(manifest, offset)?;
+    let (section, message) = section_of(&field).ok_or(WireError::Invalid { offset })?;
     let record = Record::new(&field, message)?;
     // Its number is not known here; the byte tells the place.
     read_resource(section, &record, limits).map_err(|rule| refused(section, 0, &record, rule))

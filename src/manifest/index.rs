@@ -2,7 +2,7 @@
 
 use crate::path::ManifestPath;
 
-use super::decode::{Limits, read_at, read_header};
+use super::decode::{Limits, field_at, read_at, read_header};
 use super::error::ManifestError;
 use super::model::{Kind, Metadata, Resource};
 use super::record::{Records, Section};
@@ -24,16 +24,33 @@ pub struct PathIndex<'a> {
 /// One path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Indexed<'a> {
-    /// The path, which obeys the rules of [`ManifestPath`] where the manifest
-    /// does.
-    pub path: &'a [u8],
-    /// Where its resource begins; the same for all names of a resource.
-    pub offset: usize,
+    path: &'a [u8],
+    /// Where its resource begins, times two, and one more if it has other paths.
+    place: u64,
 }
 
-impl Indexed<'_> {
+impl<'a> Indexed<'a> {
     /// Of the root where the header declares it. No resource begins there.
-    const HEADER: usize = usize::MAX;
+    const HEADER: u64 = u64::MAX - 1;
+
+    /// The path, which obeys the rules of [`ManifestPath`] where the manifest
+    /// does.
+    #[must_use]
+    pub const fn path(self) -> &'a [u8] {
+        self.path
+    }
+
+    /// The same for all paths of a resource, and for no other.
+    #[must_use]
+    pub const fn identity(self) -> u64 {
+        self.place >> 1
+    }
+
+    /// Whether its resource has other paths.
+    #[must_use]
+    pub const fn has_links(self) -> bool {
+        self.place & 1 == 1
+    }
 }
 
 impl<'a> PathIndex<'a> {
@@ -47,8 +64,8 @@ impl<'a> PathIndex<'a> {
         let mut entries = Vec::new();
         let mut resources = u64::from(root.is_some());
         if root.is_some() {
-            let (path, offset) = (&b"/"[..], Indexed::HEADER);
-            entries.push(Indexed { path, offset });
+            let (path, place) = (&b"/"[..], Indexed::HEADER);
+            entries.push(Indexed { path, place });
         }
         for record in Records::new(manifest) {
             let (section, record) = record?;
@@ -56,10 +73,15 @@ impl<'a> PathIndex<'a> {
                 continue;
             }
             resources += 1;
-            let offset = record.offset;
+            let before = entries.len();
+            let place = (record.offset as u64) << 1;
             let plain = record.paths().map(str::as_bytes);
             let paths = plain.chain(record.raw_paths());
-            entries.extend(paths.map(|path| Indexed { path, offset }));
+            entries.extend(paths.map(|path| Indexed { path, place }));
+            if let [_, _, ..] = entries.get(before..).unwrap_or_default() {
+                let linked = entries.iter_mut().skip(before);
+                linked.for_each(|entry| entry.place |= 1);
+            }
         }
         entries.shrink_to_fit();
         if !entries.is_sorted() {
@@ -92,17 +114,31 @@ impl<'a> PathIndex<'a> {
     /// When it breaks a rule.
     pub fn read(&self, entry: Indexed<'_>) -> Result<(ManifestPath, Resource), ManifestError> {
         let resource = match &self.root {
-            Some(metadata) if entry.offset == Indexed::HEADER => Resource {
+            Some(metadata) if entry.place == Indexed::HEADER => Resource {
                 paths: vec![ManifestPath::root()],
                 metadata: metadata.clone(),
                 kind: Kind::Directory,
                 carried: None,
             },
-            _ => read_at(self.manifest, entry.offset, &self.limits)?,
+            _ => read_at(self.manifest, offset(entry), &self.limits)?,
         };
         let mut paths = resource.paths.iter();
         let path = paths.find(|path| path.as_bytes() == entry.path);
         Ok((path.unwrap_or(resource.path()).clone(), resource))
+    }
+
+    /// Whether two paths have their resources to themselves, which are the same
+    /// byte for byte.
+    #[must_use]
+    pub fn is_identical(&self, entry: Indexed<'_>, other: &Self, there: Indexed<'_>) -> bool {
+        if entry.has_links() || there.has_links() {
+            return false;
+        }
+        let bytes = |index: &Self, entry| field_at(index.manifest, offset(entry));
+        match (bytes(self, entry), bytes(other, there)) {
+            (Ok(one), Ok(other)) => one.raw == other.raw,
+            _ => false,
+        }
     }
 
     /// Whether a path is listed.
@@ -125,6 +161,11 @@ impl<'a> PathIndex<'a> {
         let next = self.entries.get(next);
         next.is_some_and(|entry| entry.path.starts_with(&prefix))
     }
+}
+
+/// Where a resource begins; behind the end for the root of the header.
+fn offset(entry: Indexed<'_>) -> usize {
+    usize::try_from(entry.identity()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
