@@ -10,14 +10,15 @@
 //! | 0 | [`sys`]: the only system calls |
 //! | 1 | [`escape`], [`progress`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back |
-//! | 3 | [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
+//! | 3 | [`tar`]: archives to members and back; then [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
-//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], then [`check`] |
+//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], then [`check`], [`archive`] |
 //! | 8 | [`cli`] |
 
 pub mod apply;
+pub mod archive;
 pub mod attributes;
 pub mod build;
 pub mod cat;
@@ -35,5 +36,6 @@ pub mod path;
 pub mod progress;
 pub mod source;
 pub mod sys;
+pub mod tar;
 pub mod tree;
 pub mod verify;

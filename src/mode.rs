@@ -164,17 +164,24 @@ impl FileMode {
             S_IFSOCK => FileType::Socket,
             _ => return None,
         };
-        let mut mode = file_type.go_bits() | (st_mode & bits::PERMISSIONS);
-        if st_mode & S_ISUID != 0 {
+        Some(Self::new(file_type, st_mode))
+    }
+
+    /// A kind of file with the twelve permission bits of chmod(2); others are
+    /// left out.
+    #[must_use]
+    pub const fn new(file_type: FileType, permissions: u32) -> Self {
+        let mut mode = file_type.go_bits() | (permissions & bits::PERMISSIONS);
+        if permissions & S_ISUID != 0 {
             mode |= bits::SETUID;
         }
-        if st_mode & S_ISGID != 0 {
+        if permissions & S_ISGID != 0 {
             mode |= bits::SETGID;
         }
-        if st_mode & S_ISVTX != 0 {
+        if permissions & S_ISVTX != 0 {
             mode |= bits::STICKY;
         }
-        Some(Self(mode))
+        Self(mode)
     }
 
     /// The bits of Go's `os.FileMode`.

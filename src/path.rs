@@ -1,5 +1,6 @@
 //! Paths of a manifest.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -89,6 +90,25 @@ impl ManifestPath {
         }
     }
 
+    /// Its last component; empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.0
+            .rsplit(|byte| *byte == b'/')
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// The directory that it is in; the root is in itself.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let end = self.0.len() - self.name().len();
+        match self.0.get(..end.saturating_sub(1)) {
+            None | Some(b"") => Self::root(),
+            Some(parent) => Self(Box::from(parent)),
+        }
+    }
+
     /// Whether it is `/`.
     #[must_use]
     pub fn is_root(&self) -> bool {
@@ -126,6 +146,13 @@ fn check_name(name: &[u8]) -> Result<(), PathError> {
         _ if name.contains(&b'/') => Err(PathError::EmptyComponent),
         _ if name.len() > NAME_MAX => Err(PathError::LongComponent(name.len())),
         _ => Ok(()),
+    }
+}
+
+/// Paths are ordered by their bytes.
+impl Borrow<[u8]> for ManifestPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -194,5 +221,10 @@ mod tests {
         assert_eq!(ManifestPath::root().relative(), ".");
         assert_eq!(a.join(b"b/c"), Err(PathError::EmptyComponent));
         assert_eq!(a.join(b".."), Err(PathError::Dots));
+        let b = a.join(b"b").unwrap();
+        assert_eq!((b.parent(), b.name()), (a.clone(), &b"b"[..]));
+        assert_eq!((a.parent(), a.name()), (ManifestPath::root(), &b"a"[..]));
+        assert_eq!(ManifestPath::root().parent(), ManifestPath::root());
+        assert_eq!(ManifestPath::root().name(), b"");
     }
 }

@@ -10,17 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of each layer, from the lowest.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["sys"],
     &["escape", "progress"],
     &["attributes", "digest", "mode", "path"],
     &["manifest"],
+    &["tar"],
     &["source", "tree"],
     &["verify"],
     &["inode"],
     &["fs"],
     &["apply", "build", "cat", "fuse", "list"],
-    &["check"],
+    &["archive", "check"],
     &["cli"],
 ];
 

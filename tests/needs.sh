@@ -35,6 +35,7 @@ programs() {
 		need tar tar
 		need mtree mtree-netbsd
 		need bsdtar libarchive-tools
+		need umoci umoci
 		need script bsdutils
 		need mkfs.btrfs btrfs-progs
 	fi

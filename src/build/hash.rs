@@ -5,6 +5,7 @@ use std::fs::File;
 
 use rayon::prelude::*;
 
+use crate::digest::Algorithm;
 use crate::manifest::{ChunkTable, Chunks, Content, Kind};
 use crate::path::ManifestPath;
 use crate::sys::{Absence, RootDir, Stat};
@@ -109,22 +110,27 @@ fn read(
     options: &Options,
     hash: impl FnOnce(&Wanted<'_>) -> Result<Hashes, ReadError>,
 ) -> Result<Content, ReadError> {
-    let chunks = Chunks::Fixed(options.chunk_size.get());
-    let has_table = options.has_table(size);
+    let cut = options.chunks(size);
     let hashes = hash(&Wanted {
         algorithms: &options.algorithms,
-        chunks: has_table.then_some((options.chunk_algorithm, &chunks)),
+        chunks: cut.as_ref().map(|(algorithm, chunks)| (*algorithm, chunks)),
     })?;
-    Ok(Content {
+    Ok(content_of(size, hashes, cut))
+}
+
+/// What is declared of a file of `size` bytes, with the cut of its chunks.
+#[must_use]
+pub fn content_of(size: u64, hashes: Hashes, cut: Option<(Algorithm, Chunks)>) -> Content {
+    Content {
         size,
         digests: hashes.digests,
         unknown_digests: Vec::new(),
-        chunks: has_table.then_some(ChunkTable {
-            algorithm: options.chunk_algorithm,
+        chunks: cut.map(|(algorithm, chunks)| ChunkTable {
+            algorithm,
             chunks,
             digests: hashes.chunks,
         }),
-    })
+    }
 }
 
 /// Takes the metadata anew, which must still be that of all its names.
@@ -161,7 +167,6 @@ fn gone(error: NodeError) -> Cause {
 mod tests {
     use super::super::links;
     use super::*;
-    use crate::digest::Algorithm;
     use crate::manifest::Form;
     use std::fs;
 

@@ -10,7 +10,7 @@ mod links;
 mod options;
 mod reuse;
 mod walk;
-mod whiteout;
+pub mod whiteout;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,6 +23,7 @@ use crate::sys::RootDir;
 use found::Ready;
 
 pub use error::{BuildError, Cause, Failure, Failures};
+pub use hash::content_of;
 pub use ignore::{IgnoreFileError, IgnorePatterns, PatternError};
 pub use left_out::LeftOut;
 pub use options::{Options, Selection, Times};
@@ -88,6 +89,16 @@ pub fn build(root: &Path, options: &Options) -> Result<Built, BuildError> {
         .install(|| build_in_pool(&directory, options))
 }
 
+/// What a manifest says of itself when it is made here.
+#[must_use]
+pub fn info() -> Info {
+    Info {
+        version: 1,
+        generator: concat!("continuity ", env!("CARGO_PKG_VERSION")).to_owned(),
+        base: String::new(),
+    }
+}
+
 fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError> {
     let walk::Tree {
         root: root_metadata,
@@ -123,11 +134,7 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
     Ok(Built {
         header: Manifest {
             root: Some(root_metadata),
-            info: Info {
-                version: 1,
-                generator: concat!("continuity ", env!("CARGO_PKG_VERSION")).to_owned(),
-                base: String::new(),
-            },
+            info: info(),
             ..Manifest::default()
         },
         resources: ready,

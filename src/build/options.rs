@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attributes::Pattern;
 use crate::digest::Algorithm;
-use crate::manifest::{Form, Timestamp};
+use crate::manifest::{Chunks, Form, Metadata, Timestamp};
 use crate::progress::Progress;
 use crate::tree::Node;
 
@@ -116,6 +116,13 @@ impl Options {
         None => NonZeroU64::MIN,
     };
 
+    /// How a file of this size is cut, if it has a chunk table.
+    #[must_use]
+    pub fn chunks(&self, size: u64) -> Option<(Algorithm, Chunks)> {
+        self.has_table(size)
+            .then(|| (self.chunk_algorithm, Chunks::Fixed(self.chunk_size.get())))
+    }
+
     /// Whether extended attributes are worth reading.
     pub(super) fn reads_xattrs(&self) -> bool {
         self.whiteouts == Some(Convention::Overlay)
@@ -127,17 +134,22 @@ impl Options {
         if self.whiteouts == Some(Convention::Overlay) {
             whiteout::read_overlay(node)?;
         }
-        node.metadata.mtime = self.times.of(node.metadata.mtime);
         let (seconds, nanoseconds) = node.stat.ctime;
         node.metadata.ctime = Timestamp::new(seconds, nanoseconds)
             .filter(|ctime| self.ctimes_before.is_some_and(|before| *ctime < before));
+        self.read_metadata(&mut node.metadata);
+        Ok(())
+    }
+
+    /// Leaves out what is not declared of a file of any kind.
+    pub fn read_metadata(&self, metadata: &mut Metadata) {
+        metadata.mtime = self.times.of(metadata.mtime);
         if let Some(some) = &self.xattrs {
-            node.metadata.xattrs.retain(|xattr| {
+            metadata.xattrs.retain(|xattr| {
                 some.iter().any(|pattern| pattern.matches(&xattr.name))
                     || self.whiteouts.is_some() && whiteout::is_native_xattr(&xattr.name)
             });
         }
-        Ok(())
     }
 }
 

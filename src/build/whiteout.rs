@@ -25,7 +25,8 @@ pub enum Convention {
     Aufs,
 }
 
-const OPAQUE_NAMES: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
+/// The attributes of a directory that is opaque.
+pub const OPAQUE_NAMES: [&[u8]; 2] = [b"trusted.overlay.opaque", b"user.overlay.opaque"];
 const WHITEOUT_NAMES: [&[u8]; 2] = [b"trusted.overlay.whiteout", b"user.overlay.whiteout"];
 
 /// What overlayfs writes instead of the content or the place of a file, which
@@ -38,14 +39,11 @@ const ELSEWHERE_NAMES: [&[u8]; 4] = [
 ];
 
 /// How the name of a whiteout of aufs begins.
-const PREFIX: &[u8] = b".wh.";
+pub const PREFIX: &[u8] = b".wh.";
 /// The file that makes its directory opaque.
-const OPAQUE_FILE: &[u8] = b".wh..wh..opq";
+pub const OPAQUE_FILE: &[u8] = b".wh..wh..opq";
 /// How the names begin that aufs keeps for itself.
 const PRIVATE_PREFIX: &[u8] = b".wh..wh.";
-
-/// Type and permissions of a whiteout as overlayfs makes it.
-const WHITEOUT_MODE: u32 = 0o020_000;
 
 /// Whether an attribute belongs to the form in which a manifest says it.
 pub(super) fn is_native_xattr(name: &[u8]) -> bool {
@@ -54,25 +52,33 @@ pub(super) fn is_native_xattr(name: &[u8]) -> bool {
 
 /// Sees whether overlayfs means something else by a file than what it is.
 pub(super) fn read_overlay(node: &mut Node) -> Result<(), Cause> {
+    recognise(&mut node.metadata, &mut node.kind).map_err(Cause::LowerLayer)?;
+    if node.metadata.whiteout {
+        // overlayfs makes whiteouts links of each other.
+        node.stat.links = 1;
+    }
+    Ok(())
+}
+
+/// Says in words what overlayfs's form says.
+///
+/// # Errors
+/// The name of the attribute that says that the file is in a lower layer.
+pub fn recognise(metadata: &mut Metadata, kind: &mut Kind) -> Result<(), Box<[u8]>> {
     let has = |names: &[&[u8]], value: Option<&[u8]>| {
-        node.metadata.xattrs.iter().find(|xattr| {
+        metadata.xattrs.iter().find(|xattr| {
             names.contains(&&*xattr.name) && value.is_none_or(|value| *xattr.value == *value)
         })
     };
     if let Some(xattr) = has(&ELSEWHERE_NAMES, None) {
-        return Err(Cause::LowerLayer(xattr.name.clone()));
+        return Err(xattr.name.clone());
     }
-    match &node.kind {
-        Kind::CharDevice(number) if number.encode() == 0 => {
-            node.metadata.whiteout = true;
-            node.stat.links = 1;
-        }
+    match kind {
+        Kind::CharDevice(number) if number.encode() == 0 => metadata.whiteout = true,
         Kind::Regular(content) if content.size == 0 && has(&WHITEOUT_NAMES, None).is_some() => {
-            become_whiteout(node);
+            make_whiteout(metadata, kind);
         }
-        Kind::Directory if has(&OPAQUE_NAMES, Some(b"y")).is_some() => {
-            node.metadata.opaque = true;
-        }
+        Kind::Directory if has(&OPAQUE_NAMES, Some(b"y")).is_some() => metadata.opaque = true,
         _ => {}
     }
     Ok(())
@@ -80,7 +86,7 @@ pub(super) fn read_overlay(node: &mut Node) -> Result<(), Cause> {
 
 /// What a name means in a tree of aufs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AufsName<'a> {
+pub enum AufsName<'a> {
     /// This name is gone.
     Whiteout(&'a [u8]),
     /// The directory is opaque.
@@ -91,7 +97,9 @@ pub(super) enum AufsName<'a> {
     Plain,
 }
 
-pub(super) fn aufs_name(name: &[u8]) -> AufsName<'_> {
+/// What a name means in a tree of aufs.
+#[must_use]
+pub fn aufs_name(name: &[u8]) -> AufsName<'_> {
     match name.strip_prefix(PREFIX) {
         _ if name == OPAQUE_FILE => AufsName::Opaque,
         _ if name.starts_with(PRIVATE_PREFIX) => AufsName::Private,
@@ -107,18 +115,21 @@ pub(super) fn whiteout(path: ManifestPath, mut marker: Node) -> Found {
 }
 
 fn become_whiteout(node: &mut Node) {
-    if let Some(mode) = FileMode::from_stat(WHITEOUT_MODE) {
-        node.metadata.mode = mode;
-    }
-    node.kind = Kind::CharDevice(DeviceNumber::decode(0));
-    node.metadata.xattrs.clear();
-    node.metadata.whiteout = true;
-    // aufs and overlayfs both make whiteouts links of each other.
+    make_whiteout(&mut node.metadata, &mut node.kind);
+    // aufs makes whiteouts links of each other.
     node.stat.links = 1;
 }
 
+/// Makes a whiteout of what stands for one; owner and times stay.
+pub fn make_whiteout(metadata: &mut Metadata, kind: &mut Kind) {
+    metadata.mode = FileMode::new(FileType::CharDevice, 0);
+    metadata.xattrs.clear();
+    metadata.whiteout = true;
+    *kind = Kind::CharDevice(DeviceNumber::decode(0));
+}
+
 /// Makes a directory hide what lower layers have in it.
-pub(super) fn make_opaque(metadata: &mut Metadata) {
+pub fn make_opaque(metadata: &mut Metadata) {
     debug_assert_eq!(metadata.mode.file_type(), FileType::Directory);
     metadata.opaque = true;
     let [name, _] = OPAQUE_NAMES;

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::build::{Built, Convention, Options, Reuse, Times, build};
+use crate::build::{Convention, LeftOut, Options, Reuse, Times, build};
 use crate::digest::Algorithm;
 use crate::manifest::{Form, Limits, Timestamp, read_text};
 
+use super::archive_file;
 use super::manifest_file::{ManifestFile, Pin};
 use super::manifest_output::{Contents, OutputError, write_file, write_stdout};
 use super::progress::ProgressArguments;
 use super::selection::SelectionArguments;
+use super::whiteouts::Whiteouts;
 use super::{Failure, Outcome};
 
-/// Make a manifest of a directory
+/// Make a manifest of a directory, or of a tar archive
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Write the manifest to this file, whole or not at all; "-" is standard
@@ -50,9 +52,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MANIFEST")]
     reuse: Option<PathBuf>,
     /// How the tree says that files of lower layers are gone: "overlay" has
-    /// devices 0:0 and opaque attributes, "aufs" (and OCI) has .wh. files
-    #[arg(long, value_name = "CONVENTION", value_parser = convention)]
-    whiteouts: Option<Convention>,
+    /// devices 0:0 and opaque attributes, "aufs" (and OCI) has .wh. files, "none"
+    /// says nothing [default: aufs of an archive, none of a directory]
+    #[arg(long, value_name = "CONVENTION", value_parser = Whiteouts::parse)]
+    whiteouts: Option<Whiteouts>,
 
     /// Hash files with this: sha256, sha384, sha512 or blake3; may be repeated,
     /// and all are made in one pass. The Go tool checks sha256 alone
@@ -79,12 +82,19 @@ pub(super) struct Arguments {
     format: String,
     /// Make the manifest of the text that "dump" wrote instead; "-" is standard
     /// input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from_tar")]
     from_dump: Option<PathBuf>,
+    /// Take a tar archive ("-" is standard input), plain or packed by gzip, zstd
+    /// or xz, without unpacking it: what unpacking would leave. It is taken whole
+    #[arg(long, value_name = "FILE")]
+    #[arg(conflicts_with_all = ["root", "ignore", "ignore_from", "one_file_system"])]
+    #[arg(conflicts_with_all = ["exclude_caches", "strip_appledouble", "sockets"])]
+    #[arg(conflicts_with_all = ["ctimes", "reuse"])]
+    from_tar: Option<PathBuf>,
     /// The directory, or a symlink to it
     #[arg(
         value_name = "ROOT",
-        required_unless_present = "from_dump",
+        required_unless_present_any = ["from_dump", "from_tar"],
         conflicts_with = "from_dump"
     )]
     root: Option<PathBuf>,
@@ -95,10 +105,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
         let manifest = from_dump(path)?;
         write(arguments, &|out| out.write_all(&manifest))?;
     }
-    if let Some(root) = &arguments.root {
-        let built = build_tree(arguments, root, quiet)?;
-        write(arguments, &|mut out| built.write(&mut out))?;
-        report(&built);
+    if arguments.from_tar.is_some() || arguments.root.is_some() {
+        build_or_read(arguments, quiet)?;
     }
     Ok(Outcome::Success)
 }
@@ -127,7 +135,7 @@ const fn form(arguments: &Arguments) -> Form {
     }
 }
 
-fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, Failure> {
+fn build_or_read(arguments: &Arguments, quiet: bool) -> Result<(), Failure> {
     let mut algorithms = arguments.digest.clone();
     algorithms.sort_unstable();
     algorithms.dedup();
@@ -139,7 +147,7 @@ fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, 
         ctimes_before: arguments.ctimes.then(ctimes_before).flatten(),
         reuse: arguments.reuse.as_deref().map(reuse).transpose()?,
         xattrs: arguments.selection.xattrs(),
-        whiteouts: arguments.whiteouts,
+        whiteouts: whiteouts(arguments),
         algorithms,
         chunk_threshold: arguments.chunk_threshold,
         chunk_size: arguments.chunk_size,
@@ -148,16 +156,34 @@ fn build_tree(arguments: &Arguments, root: &Path, quiet: bool) -> Result<Built, 
         progress: Arc::default(),
     };
     let shown = arguments.progress.show(quiet, &options.progress);
-    let built = build(root, &options);
-    drop(shown);
-    if let Some(reuse) = &options.reuse {
-        log::info!("took the digests of {} files as they were", reuse.used());
+    match (&arguments.from_tar, &arguments.root) {
+        (Some(path), _) => {
+            let found = archive_file::open(path)?.read(&options)?;
+            drop(shown);
+            let bytes = found.manifest.encode(options.form)?;
+            write(arguments, &|out| out.write_all(&bytes))?;
+            report(
+                &found.left_out,
+                found.manifest.resources.len(),
+                found.content,
+            );
+        }
+        (None, Some(root)) => {
+            let built = build(root, &options);
+            drop(shown);
+            let built = built?;
+            if let Some(reuse) = &options.reuse {
+                log::info!("took the digests of {} files as they were", reuse.used());
+            }
+            write(arguments, &|mut out| built.write(&mut out))?;
+            report(&built.left_out, built.count(), built.content);
+        }
+        (None, None) => {}
     }
-    Ok(built?)
+    Ok(())
 }
 
-fn report(built: &Built) {
-    let left_out = &built.left_out;
+fn report(left_out: &LeftOut, resources: usize, content: u64) {
     if left_out.sockets != 0 {
         log::warn!("left out {} sockets", left_out.sockets);
     }
@@ -177,11 +203,7 @@ fn report(built: &Built) {
             log::info!("left out {count} {what}");
         }
     }
-    log::info!(
-        "{} resources, {} bytes of content",
-        built.count(),
-        built.content
-    );
+    log::info!("{resources} resources, {content} bytes of content");
 }
 
 /// The name under which the makers of reproducible builds agreed to pass a time
@@ -223,11 +245,11 @@ fn reuse(path: &Path) -> Result<Arc<Reuse>, Failure> {
     Ok(Arc::new(reuse))
 }
 
-fn convention(name: &str) -> Result<Convention, String> {
-    match name {
-        "overlay" => Ok(Convention::Overlay),
-        "aufs" => Ok(Convention::Aufs),
-        _ => Err("known are overlay and aufs".to_owned()),
+fn whiteouts(arguments: &Arguments) -> Option<Convention> {
+    match (arguments.whiteouts, &arguments.from_tar) {
+        (Some(Whiteouts(convention)), _) => convention,
+        (None, Some(_)) => Some(Convention::Aufs),
+        (None, None) => None,
     }
 }
 

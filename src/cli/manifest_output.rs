@@ -1,6 +1,6 @@
-//! Where a manifest that was built goes.
+//! Where a manifest that was built goes, or an archive.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -22,8 +22,8 @@ const PREFIX: &str = ".continuity-";
 /// Why the bytes are not where they should be.
 #[derive(Debug, Error)]
 pub enum OutputError {
-    /// Nobody can read a manifest on a terminal, and it may act on it.
-    #[error("not writing a binary manifest to a terminal; use -o FILE, or pipe it")]
+    /// Nobody can read it on a terminal, and it may act on it.
+    #[error("not writing binary data to a terminal; use -o FILE, or pipe it")]
     Terminal,
     /// Standard output does not take it.
     #[error("cannot write to standard output: {0}")]
@@ -61,28 +61,47 @@ pub fn write_stdout(contents: &Contents<'_>) -> Result<(), OutputError> {
 /// # Errors
 /// [`OutputError::File`].
 pub fn write_file(path: &Path, contents: &Contents<'_>) -> Result<(), OutputError> {
-    let file_error = |error| OutputError::File {
-        path: Box::from(path),
-        error,
-    };
+    let written = write_file_with(path, |file| pour(file, contents))?;
+    written.map_err(|error| file_error(path, error))
+}
+
+/// The same with bytes that come bit by bit; where `write` fails, no file has
+/// the name, and the error is given back.
+///
+/// # Errors
+/// [`OutputError::File`].
+pub fn write_file_with<T, E>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<T, E>,
+) -> Result<Result<T, E>, OutputError> {
     match fs::metadata(path) {
         // A pipe or a device (`-o /dev/stdout`) is written to, not replaced.
         Ok(metadata) if !metadata.is_file() => OpenOptions::new()
             .write(true)
             .open(path)
-            .and_then(|file| pour(&file, contents)),
+            .map(|mut file| write(&mut file)),
         // What a symlink leads to is replaced, and not the link.
-        Ok(_) => fs::canonicalize(path).and_then(|real| replace(&real, contents)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, contents),
+        Ok(_) => fs::canonicalize(path).and_then(|real| replace(&real, write)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, write),
         Err(error) => Err(error),
     }
-    .map_err(file_error)
+    .map_err(|error| file_error(path, error))
+}
+
+fn file_error(path: &Path, error: io::Error) -> OutputError {
+    OutputError::File {
+        path: Box::from(path),
+        error,
+    }
 }
 
 /// The new file has no name until it is complete, so nothing is left of it if
 /// this process ends before; but where a filesystem has no such files (O_TMPFILE),
 /// a file with a name of ours can be.
-fn replace(path: &Path, contents: &Contents<'_>) -> io::Result<()> {
+fn replace<T, E>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<T, E>,
+) -> io::Result<Result<T, E>> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -91,41 +110,50 @@ fn replace(path: &Path, contents: &Contents<'_>) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     };
     let place = RootDir::open(directory)?;
-    match place.make_unnamed_file(MODE) {
-        Ok(file) => {
-            fill(&file, contents)?;
-            match place.link(&file, name) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    // Nothing can take a name from another file at once but
-                    // renaming.
-                    let random = u64::from_le_bytes(random::bytes()?);
-                    let other = OsString::from(format!("{PREFIX}{random:016x}"));
-                    place.link(&file, &other)?;
-                    place.rename(&other, name).inspect_err(|_| {
-                        let _ = place.remove_file(&other);
-                    })
-                }
-                linked => linked,
-            }?;
+    let written = match place.make_unnamed_file(MODE) {
+        Ok(mut file) => {
+            let written = match write(&mut file) {
+                Ok(written) => written,
+                Err(error) => return Ok(Err(error)),
+            };
+            file.sync_all()?;
+            name_it(&place, &file, name)?;
+            written
         }
         Err(error) if entry::has_no_unnamed(&error) => {
-            let file = tempfile::Builder::new()
+            let mut file = tempfile::Builder::new()
                 .prefix(PREFIX)
                 .permissions(Permissions::from_mode(MODE))
                 .tempfile_in(directory)?;
-            fill(file.as_file(), contents)?;
+            let written = match write(file.as_file_mut()) {
+                Ok(written) => written,
+                Err(error) => return Ok(Err(error)),
+            };
+            file.as_file().sync_all()?;
             file.persist(path)?;
+            written
         }
         Err(error) => return Err(error),
-    }
+    };
     // The new name must survive a crash too. Not every filesystem can.
     let _ = place.sync();
-    Ok(())
+    Ok(Ok(written))
 }
 
-fn fill(file: &File, contents: &Contents<'_>) -> io::Result<()> {
-    pour(file, contents)?;
-    file.sync_all()
+/// Gives a file a name, which another may have.
+fn name_it(place: &RootDir, file: &File, name: &OsStr) -> io::Result<()> {
+    match place.link(file, name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // Nothing can take a name from another file at once but renaming.
+            let random = u64::from_le_bytes(random::bytes()?);
+            let other = OsString::from(format!("{PREFIX}{random:016x}"));
+            place.link(file, &other)?;
+            place.rename(&other, name).inspect_err(|_| {
+                let _ = place.remove_file(&other);
+            })
+        }
+        linked => linked,
+    }
 }
 
 fn pour(file: &File, contents: &Contents<'_>) -> io::Result<()> {

@@ -4,6 +4,7 @@
 //! variant of `Command`, and one arm of `Command::run`.
 
 mod apply;
+mod archive_file;
 mod attributes;
 mod build;
 mod cat;
@@ -11,6 +12,7 @@ mod compare;
 mod copy;
 mod diff;
 mod dump;
+mod export;
 mod findings;
 mod logging;
 mod ls;
@@ -27,6 +29,7 @@ mod side;
 pub mod source;
 mod stats;
 mod verify;
+mod whiteouts;
 
 use std::process::ExitCode;
 
@@ -88,6 +91,7 @@ enum Command {
     Copy(copy::Arguments),
     Mount(mount::Arguments),
     Cat(cat::Arguments),
+    Export(export::Arguments),
     Ls(ls::Arguments),
     Stats(stats::Arguments),
     Dump(dump::Arguments),
@@ -105,6 +109,7 @@ impl Command {
             Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
+            Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),
             Self::Stats(arguments) => stats::run(arguments),
             Self::Dump(arguments) => dump::run(arguments),

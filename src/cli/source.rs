@@ -1,6 +1,7 @@
 //! Where content comes from, as the command line says it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -9,18 +10,20 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use thiserror::Error;
 
 use crate::escape::Escaped;
-use crate::source::{BlobSource, DirectorySource, Source};
+use crate::source::{BlobSource, DirectorySource, Source, TarSource, TarSourceError};
 use crate::sys::RootDir;
 
 /// What to say of the forms in a help text.
 pub const FORMS: &str = "Where content comes from: a directory with the files under their paths \
-(DIR or dir:DIR), or one with a blob for each content, blobs/ALGORITHM/HEX (oci:DIR)";
+(DIR or dir:DIR), a tar archive of them (tar:FILE; if it is packed it is unpacked to a file without a name in the directory for temporary files), or a directory with a blob for each content, blobs/ALGORITHM/HEX (oci:DIR)";
 
 /// A place that has content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
     /// `dir:PATH`, or only `PATH`: a tree.
     Directory(PathBuf),
+    /// `tar:FILE`: an archive.
+    Tar(PathBuf),
     /// `oci:DIR`: blobs by their digests.
     Blobs(PathBuf),
 }
@@ -33,7 +36,7 @@ pub enum SpecError {
     Empty,
     /// The word in front of the colon is no kind of source.
     #[error(
-        "{0:?} is no kind of source; known are dir: and oci: (a directory of that name: ./{0}:…)"
+        "{0:?} is no kind of source; known are dir:, tar: and oci: (a directory of that name: ./{0}:…)"
     )]
     Kind(String),
 }
@@ -66,12 +69,13 @@ impl SourceSpec {
         match kind {
             _ if rest.is_empty() => Err(SpecError::Empty),
             "dir" => Ok(Self::Directory(path)),
+            "tar" => Ok(Self::Tar(path)),
             "oci" => Ok(Self::Blobs(path)),
             other => Err(SpecError::Kind(other.to_owned())),
         }
     }
 
-    /// Opens it. Nothing of it is read yet.
+    /// Opens it. Nothing is read yet but the headers of an archive.
     ///
     /// # Errors
     /// When it is not there, or not what it should be.
@@ -86,6 +90,19 @@ impl SourceSpec {
         Ok(match self {
             Self::Directory(path) => {
                 Box::new(DirectorySource::new(open("the source directory", path)?))
+            }
+            Self::Tar(path) => {
+                let source = File::open(path)
+                    .map_err(TarSourceError::from)
+                    .and_then(|file| TarSource::open(file, tempfile::tempfile));
+                Box::new(source.map_err(|error| OpenError {
+                    what: "the source archive",
+                    path: path.clone(),
+                    error: match error {
+                        TarSourceError::Io(error) => error,
+                        error => io::Error::other(error),
+                    },
+                })?)
             }
             Self::Blobs(path) => {
                 let blobs = open("the directory of blobs", &path.join("blobs"))?;
@@ -121,6 +138,7 @@ mod tests {
             ("/a/b:c", directory("/a/b:c")),
             (":x", directory(":x")),
             ("oci:image", Ok(SourceSpec::Blobs("image".into()))),
+            ("tar:a.tar", Ok(SourceSpec::Tar("a.tar".into()))),
             ("oci:", Err(SpecError::Empty)),
             ("s3:bucket", Err(SpecError::Kind("s3".into()))),
         ] {

@@ -38,12 +38,12 @@ impl Default for Limits {
 }
 
 /// Longest name of an extended attribute, in bytes (`XATTR_NAME_MAX`).
-const XATTR_NAME_MAX: usize = 255;
+pub const XATTR_NAME_MAX: usize = 255;
 /// Longest value of an extended attribute (`XATTR_SIZE_MAX`) and longest list
 /// of names (`XATTR_LIST_MAX`), in bytes.
-const XATTR_SIZE_MAX: usize = 65_536;
+pub const XATTR_SIZE_MAX: usize = 65_536;
 /// Longest target of a symlink, in bytes: `PATH_MAX` less the NUL.
-const TARGET_MAX: usize = 4095;
+pub const TARGET_MAX: usize = 4095;
 
 /// What stands in a manifest besides its resources.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -22,7 +22,9 @@ mod text;
 mod token;
 mod wire;
 
-pub use decode::{Header, Limits, Resources, read_header};
+pub use decode::{
+    Header, Limits, Resources, TARGET_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, read_header,
+};
 pub use encode::{EncodeError, Form};
 pub use encoded::Encoded;
 pub use error::{ManifestError, Place, PrintError, Rule, TextCause, TextError};

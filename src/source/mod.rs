@@ -7,6 +7,7 @@ mod beneath;
 mod blobs;
 mod directory;
 mod memory;
+mod tar;
 
 use std::fmt;
 use std::io;
@@ -22,6 +23,7 @@ use crate::sys::RootDir;
 pub use blobs::BlobSource;
 pub use directory::DirectorySource;
 pub use memory::MemorySource;
+pub use tar::{TarSource, TarSourceError};
 
 /// Which content is wanted.
 #[derive(Clone, Copy, Debug)]
