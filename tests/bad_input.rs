@@ -90,7 +90,7 @@ fn input_of_another_kind_is_named() {
         let is_side = name.starts_with("diff");
         let (other, wanted) = match word {
             _ if is_side => continue,
-            Word::Manifest | Word::Dump => (&directory, "directory"),
+            Word::Manifest | Word::Dump | Word::Archive => (&directory, "directory"),
             _ => (&file, "directory"),
         };
         let output = run(place.arguments(words, Some((at, other))));
@@ -136,7 +136,7 @@ fn input_that_may_not_be_read_is_named() {
     );
     for (name, words, at, word) in inputs() {
         let other = match word {
-            Word::Manifest | Word::Dump => &closed,
+            Word::Manifest | Word::Dump | Word::Archive => &closed,
             // Who may not mount is told that first.
             Word::Mountpoint => continue,
             _ => &closed_tree,
@@ -238,12 +238,13 @@ fn lock(directory: &Path) -> fs::File {
 }
 
 /// What writes nothing to standard output here.
-const SILENT: [&str; 6] = [
+const SILENT: [&str; 7] = [
     "apply",
     "apply in place",
     "build -o",
     "copy",
     "diff manifests",
+    "export -o",
     "mount",
 ];
 
@@ -255,19 +256,31 @@ fn talkative() -> Place {
     )
 }
 
+/// For those that compare, what has nothing in it, so that they have something to
+/// say.
+fn with_nothing_in_it(place: &Place, name: &str, words: &[Word]) -> Option<(usize, PathBuf)> {
+    if !(name.starts_with("verify") || name.starts_with("diff")) {
+        return None;
+    }
+    let is_side = |word: &Word| matches!(word, Word::Tree | Word::Archive);
+    let at = words.iter().position(is_side)?;
+    let archive = place.scratch.path().join("nothing.tar");
+    fs::write(&archive, [0; 1024]).unwrap();
+    Some(match words[at] {
+        Word::Archive => (at, archive),
+        _ => (at, place.scratch.path().join("mnt")),
+    })
+}
+
 #[test]
 fn a_reader_that_leaves_is_not_told_about_it() {
     let place = talkative();
-    let other = place.scratch.path().join("other");
-    fs::create_dir(&other).unwrap();
     for (name, words) in SUBCOMMANDS {
         if SILENT.contains(name) {
             continue;
         }
-        // So that those that compare have something to say.
-        let differing = words.iter().position(|word| *word == Word::Tree);
-        let compares = name.starts_with("verify") || name.starts_with("diff");
-        let other = differing.filter(|_| compares).map(|at| (at, &*other));
+        let other = with_nothing_in_it(&place, name, words);
+        let other = other.as_ref().map(|(at, path)| (*at, path.as_path()));
         let arguments = place.arguments(words, other);
         let shell = r#"set -o pipefail; "$@" | true; exit ${PIPESTATUS[0]}"#;
         let output = run_in_shell(shell, &arguments);
@@ -283,15 +296,12 @@ fn a_reader_that_leaves_is_not_told_about_it() {
 #[test]
 fn a_full_disk_behind_standard_output_is_told() {
     let place = talkative();
-    let other = place.scratch.path().join("other");
-    fs::create_dir(&other).unwrap();
     for (name, words) in SUBCOMMANDS {
         if SILENT.contains(name) {
             continue;
         }
-        let differing = words.iter().position(|word| *word == Word::Tree);
-        let compares = name.starts_with("verify") || name.starts_with("diff");
-        let other = differing.filter(|_| compares).map(|at| (at, &*other));
+        let other = with_nothing_in_it(&place, name, words);
+        let other = other.as_ref().map(|(at, path)| (*at, path.as_path()));
         let output = run_in_shell(r#""$@" >/dev/full"#, &place.arguments(words, other));
         refused(name, &output, &["No space left on device"]);
     }
@@ -463,7 +473,7 @@ line' "$(printf '\033[31mred')" "$(printf 'raw\377')" 'sp ace' "$(printf '\342\2
     // What is said of them is printable.
     sh(
         &place.tree,
-        "for f in ./*; do test -L \"$f\" || echo y >>\"$f\"; done",
+        "for f in ./*; do test -L \"$f\" || echo y >>\"$f\"; done; tar -cf ../manifest.tar .",
     );
     for (name, words) in SUBCOMMANDS {
         if !words.contains(&Word::Manifest) || matches!(*name, "mount" | "apply in place") {
@@ -472,7 +482,7 @@ line' "$(printf '\033[31mred')" "$(printf 'raw\377')" 'sp ace' "$(printf '\342\2
         let output = run(place.arguments(words, None));
         let printed = output.stdout.iter().chain(&output.stderr);
         let acts = printed.filter(|byte| **byte == 0x1b).count();
-        let is_raw = matches!(*name, "ls" | "cat" | "build --reuse");
+        let is_raw = matches!(*name, "ls" | "cat" | "build --reuse" | "export");
         assert!(acts == 0 || is_raw, "{name}: {output:?}");
         if name.starts_with("verify") || *name == "diff manifest tree" {
             assert_eq!(output.status.code(), Some(1), "{name}");

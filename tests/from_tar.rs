@@ -467,6 +467,58 @@ fn layers_say_what_is_gone() {
     );
 }
 
+#[test]
+fn verify_tells_what_an_archive_has_otherwise() {
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    fs::create_dir(at("tree")).unwrap();
+    sh(
+        &at("tree"),
+        "echo one > a; echo two > b; seq 1000000 > large; ln a c; mkdir d; tar -cf ../x.tar .",
+    );
+    let manifest = build(
+        &scratch,
+        &at("tree"),
+        &["--digest=sha512", "--chunk-size=65536"],
+    );
+    let verify = |arguments: &[&str]| {
+        let verified = continuity(
+            ["verify", "--tar", at("x.tar").to_str().unwrap()]
+                .into_iter()
+                .chain(arguments.iter().copied())
+                .chain([manifest.to_str().unwrap()]),
+        );
+        (
+            verified.status.code(),
+            text(&verified.stdout),
+            text(&verified.stderr),
+        )
+    };
+    let same = (Some(0), String::new(), String::new());
+    assert_eq!(verify(&["--strict"]), same);
+    sh(
+        &at("tree"),
+        "echo TWO > b; rm c; chmod 700 d; touch new; tar -cf ../x.tar .",
+    );
+    let (status, told, summary) = verify(&[]);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(status, Some(1));
+    assert!(
+        lines[0].starts_with("digests for resource \"/b\" do not match: [sha512:"),
+        "{told}"
+    );
+    assert!(lines[1].contains("/c: no such file or directory"), "{told}");
+    assert!(
+        lines[2].starts_with("resource \"/d\" has incorrect mode: drwx------ != "),
+        "{told}"
+    );
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(summary.contains("differences: 3"), "{summary}");
+    assert_eq!(verify(&["--strict"]).1.lines().count(), 4);
+    let usage = continuity(["verify", manifest.to_str().unwrap()]);
+    assert_eq!(usage.status.code(), Some(2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -21,6 +21,7 @@ mod session;
 mod short;
 mod unlisted;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use std::time::Duration;
 
 use crate::attributes::{Attribute, AttributeSet};
 use crate::build::{Selection, build};
-use crate::manifest::Limits;
+use crate::digest::Algorithm;
+use crate::manifest::{Kind, Limits, ManifestError, Resources};
 use crate::progress::Progress;
 
 pub use compare::{Rules, compare};
@@ -135,6 +137,38 @@ pub fn verify(
     let directory = open(root)?;
     let wanted = read(manifest, options, Which::First)?;
     Session::new(options, false, on_finding).check_directory(&wanted, &directory, None)
+}
+
+/// Compares what a manifest declares with what another one tells of something
+/// that is no directory, such as an archive; in all else as [`verify`].
+///
+/// # Errors
+/// See [`CheckError`]; then no finding was told, unless it is
+/// [`CheckError::Output`].
+pub fn verify_manifest(
+    found: &[u8],
+    manifest: &[u8],
+    options: &Options,
+    on_finding: impl FnMut(&Finding) -> io::Result<()> + Send,
+) -> Result<Summary, CheckError> {
+    let wanted = read(manifest, options, Which::First)?;
+    let found = read(found, options, Which::Second)?;
+    Session::new(options, false, on_finding).compare_manifests(&wanted, &found)
+}
+
+/// The algorithms by which a manifest has digests of whole files, so that
+/// something can be hashed that is to be compared with it.
+///
+/// # Errors
+/// When the manifest is refused.
+pub fn algorithms(manifest: &[u8], limits: &Limits) -> Result<Vec<Algorithm>, ManifestError> {
+    let mut found = BTreeSet::new();
+    for resource in Resources::new(manifest, limits) {
+        if let Kind::Regular(content) = resource?.kind {
+            found.extend(content.digests.iter().map(|digest| digest.algorithm()));
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// One side of [`diff`].

@@ -93,6 +93,8 @@ impl<'a, F: FnMut(&Finding) -> io::Result<()> + Send> Session<'a, F> {
         let rules = self.options.rules();
         merge::compare_manifests(&wanted.index, &found.index, &rules, |difference| {
             self.options.progress.add_files(1);
+            let difference =
+                difference.filter(|one| rules.strict || !matches!(one.kind, DifferenceKind::Added));
             self.tell(difference.map(Finding::Different))
         })?;
         Ok(self.summary)

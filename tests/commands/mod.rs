@@ -22,6 +22,8 @@ pub enum Word {
     Manifest,
     /// The text of that manifest.
     Dump,
+    /// An archive of its tree.
+    Archive,
     /// The directory of that manifest.
     Tree,
     /// The same as a source of content.
@@ -34,7 +36,7 @@ pub enum Word {
     Mountpoint,
 }
 
-use Word::{Dump, Manifest, Mountpoint, NewDirectory, NewFile, Plain, Source, Tree};
+use Word::{Archive, Dump, Manifest, Mountpoint, NewDirectory, NewFile, Plain, Source, Tree};
 
 /// A name to tell by, and the command line.
 pub type Subcommand = (&'static str, &'static [Word]);
@@ -51,7 +53,15 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         "build --from-dump",
         &[Plain("build"), Plain("--from-dump"), Dump],
     ),
+    (
+        "build --from-tar",
+        &[Plain("build"), Plain("--from-tar"), Archive],
+    ),
     ("verify", &[Plain("verify"), Tree, Manifest]),
+    (
+        "verify --tar",
+        &[Plain("verify"), Plain("--tar"), Archive, Manifest],
+    ),
     (
         "verify --strict",
         &[Plain("verify"), Plain("--strict"), Tree, Manifest],
@@ -78,6 +88,21 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         &[Plain("mount"), Plain("--fuse"), Mountpoint, Manifest, Tree],
     ),
     ("cat", &[Plain("cat"), Source, Manifest, Plain("/file")]),
+    (
+        "export",
+        &[Plain("export"), Plain("--tar"), Source, Manifest],
+    ),
+    (
+        "export -o",
+        &[
+            Plain("export"),
+            Plain("--tar"),
+            Source,
+            Plain("-o"),
+            NewFile,
+            Manifest,
+        ],
+    ),
     ("ls", &[Plain("ls"), Manifest]),
     ("ls --json", &[Plain("ls"), Plain("--json"), Manifest]),
     ("stats", &[Plain("stats"), Manifest]),
@@ -131,6 +156,14 @@ impl Place {
         assert!(built.status.success(), "{}", text(&built.stderr));
         let dump = run([OsStr::new("dump"), self.manifest.as_os_str()]);
         fs::write(self.path(Dump), dump.stdout).unwrap();
+        let packed = Command::new(program())
+            .args(["export", "--tar", "-o"])
+            .arg(self.path(Archive))
+            .arg("--source")
+            .args([&self.tree, &self.manifest])
+            .output()
+            .unwrap();
+        assert!(packed.status.success(), "{}", text(&packed.stderr));
     }
 
     /// What a word stands for.
@@ -139,6 +172,7 @@ impl Place {
             Plain(_) => PathBuf::new(),
             Manifest => self.manifest.clone(),
             Dump => self.manifest.with_extension("txt"),
+            Archive => self.manifest.with_extension("tar"),
             Tree | Source => self.tree.clone(),
             NewFile => self.target.join("file"),
             NewDirectory => self.target.join("directory"),
