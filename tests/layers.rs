@@ -26,13 +26,16 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Crates that one module alone may name.
-const BEHIND: [(&str, &[&str]); 6] = [
+const BEHIND: [(&str, &[&str]); 9] = [
     ("fuser", &["fuse"]),
     ("rustix", &["sys"]),
     ("prost", &["manifest"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("sha2", &["digest"]),
+    ("flate2", &["tar"]),
+    ("ruzstd", &["tar"]),
+    ("lzma_rust2", &["tar"]),
 ];
 
 fn layer(module: &str) -> usize {
