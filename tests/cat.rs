@@ -142,7 +142,8 @@ fn says_what_is_no_file() {
         assert_eq!(text(&out.stderr), format!("continuity: {shown}\n"));
     }
     for (source, shown) in [
-        ("tar:x", "no kind of source"),
+        ("s3:x", "no kind of source"),
+        ("tar:x", "cannot open the source archive \"x\""),
         (
             "oci:/nowhere",
             "cannot open the directory of blobs \"/nowhere/blobs\"",

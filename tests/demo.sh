@@ -76,6 +76,12 @@ wait_until_mounted
 show sed -i s/continuity/cantinuity/ tree/Cargo.toml
 show grep -m1 ^name tree/Cargo.toml
 fails cat mnt/Cargo.toml
+# The log is written by a thread of its own.
+tries=0
+until grep -q event=refused log || [ "$tries" = 100 ]; do
+	sleep 0.1
+	tries=$((tries + 1))
+done
 show tail -n 1 log
 fails continuity verify tree a.pb
 
