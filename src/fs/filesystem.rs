@@ -22,6 +22,9 @@ use super::options::Presentation;
 use super::refusals::Refusals;
 use super::symlink;
 
+/// Up to this size of a file, in bytes, what was hashed of it is given out whole.
+const WHOLE_CHUNKS_MAX: u64 = 4 << 30;
+
 /// A mounted manifest. It has no state but caches and counters: every operation
 /// names its inode, and there are no handles.
 #[derive(Debug)]
@@ -190,6 +193,20 @@ impl Filesystem {
                     CopyError::Store(error) => FsError::Copy(error),
                 })
         })
+    }
+
+    /// The whole chunk, and where it begins, of which a part was read just now:
+    /// it was hashed for that, and once is enough. Of very large files nothing,
+    /// since who reads here and there in them seldom comes back.
+    #[must_use]
+    pub fn chunk_at_hand(&self, ino: Ino, offset: u64) -> Option<(u64, Bytes)> {
+        self.with_declared(ino, |declared| {
+            let is_of_use = declared.size <= WHOLE_CHUNKS_MAX;
+            let chunk = is_of_use.then(|| self.verifier.chunk_at_hand(declared, offset));
+            Ok(chunk.flatten())
+        })
+        .ok()
+        .flatten()
     }
 
     /// Takes notice that a file is being read from its beginning, and tells

@@ -90,6 +90,12 @@ impl Pusher {
         }
     }
 
+    /// Stores all of a chunk of which a part was asked for.
+    pub(super) fn store_chunk(&self, ino: Ino, begin: u64, chunk: &Bytes) {
+        // The kernel may have forgotten the file.
+        let _ = self.0.notifier.store(fuser::INodeNo(ino.0), begin, chunk);
+    }
+
     /// Takes a file that is asked for out of those that are to be pushed. If it
     /// was among them, its reader is faster than we are.
     pub(super) fn catch(&self, ino: Ino) -> Caught {

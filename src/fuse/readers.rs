@@ -94,7 +94,14 @@ impl Readers {
             spawn_read(&self.quick, &self.filesystem, ino, job);
             return;
         }
+        let offset = job.offset;
         read_now(&self.filesystem, ino, job);
+        // The reader goes on meanwhile.
+        if let Some(pusher) = self.pusher.get()
+            && let Some((begin, chunk)) = self.filesystem.chunk_at_hand(ino, offset)
+        {
+            pusher.store_chunk(ino, begin, &chunk);
+        }
         self.stop_reading_here();
     }
 

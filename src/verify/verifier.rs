@@ -132,6 +132,23 @@ impl Verifier {
         Ok(joined.freeze())
     }
 
+    /// The declared chunk that byte `offset` lies in, and where it begins, if it
+    /// was checked a short while ago. Nothing is read for it.
+    #[must_use]
+    pub fn chunk_at_hand(&self, declared: &Declared<'_>, offset: u64) -> Option<(u64, Bytes)> {
+        let plan = self.plan(declared).ok()?;
+        if !matches!(plan, Plan::Chunks(_)) || offset >= declared.size {
+            return None;
+        }
+        let index = plan.index_of(offset);
+        let id = BlockId {
+            file: declared.id,
+            index,
+        };
+        let block = self.blocks.get(&id)?;
+        Some((plan.range(index, declared.size).start, block))
+    }
+
     /// Whether a read needs no work but on the blocks that it touches.
     #[must_use]
     pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {

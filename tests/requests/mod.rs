@@ -136,8 +136,18 @@ impl Kernel {
         self.unique
     }
 
-    /// The next answer, whichever it is.
+    /// The next answer, whichever it is. What nobody asked for, such as content
+    /// to be kept, is let go.
     pub fn receive(&self) -> Reply {
+        loop {
+            let message = self.receive_any();
+            if message.unique != 0 {
+                return message;
+            }
+        }
+    }
+
+    fn receive_any(&self) -> Reply {
         let mut buffer = vec![0; 2 << 20];
         let (count, _) =
             recv(&self.socket, buffer.as_mut_slice(), RecvFlags::empty()).expect("no answer");
