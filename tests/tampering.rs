@@ -30,6 +30,51 @@ use tree::{continuity, scratch, set_mode, sh, text};
 const PAGE: u64 = 4096;
 const EIO: i32 = 5;
 
+/// Mount options that say what the server keeps.
+type Caches = &'static str;
+
+/// Every test runs with the caches as they are, and with caches that hold next
+/// to nothing, so that whatever is used again has been put out before. The
+/// module in its name tells which it was.
+macro_rules! with_all_caches {
+    ($($name:ident)*) => {
+        with_all_caches!(usual: ""; $($name)*);
+        with_all_caches!(smallest: "block_cache=0,table_cache=0,open_files=1"; $($name)*);
+    };
+    ($module:ident: $caches:literal; $($name:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($caches);
+                }
+            )*
+        }
+    };
+}
+
+with_all_caches! {
+    small_files_damaged_before_reading
+    small_files_damaged_between_reads
+    chunked_files_damaged_before_reading
+    chunked_files_damaged_between_reads
+    large_files_damaged_before_reading
+    large_files_damaged_between_reads
+    copies_of_files_damaged_before_opening
+    copies_of_files_damaged_after_opening
+    damaged_before_mounting
+    what_was_given_stays
+    one_bad_chunk_is_exactly_its_pages
+    a_tampered_program_does_not_run
+    a_tampered_page_is_not_mapped
+    names_cannot_forge_the_log
+    a_reader_cannot_flood_the_log
+    readers_of_what_is_being_changed
+    readers_of_copies_of_what_is_being_changed
+    readers_of_what_is_being_exchanged
+    readers_of_copies_of_what_is_being_exchanged
+}
+
 /// How a file is declared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -88,10 +133,11 @@ fn content(size: usize, seed: u64) -> Vec<u8> {
 struct Scene {
     scratch: TempDir,
     declared: Vec<u8>,
+    caches: Caches,
 }
 
 impl Scene {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: Kind, caches: Caches) -> Self {
         let scratch = scratch();
         let declared = content(kind.size(), 1);
         fs::create_dir_all(scratch.path().join("tree/dir")).unwrap();
@@ -100,7 +146,11 @@ impl Scene {
             &scratch.path().join("tree"),
             &scratch.path().join("manifest"),
         );
-        Self { scratch, declared }
+        Self {
+            scratch,
+            declared,
+            caches,
+        }
     }
 
     fn tree(&self) -> PathBuf {
@@ -112,14 +162,19 @@ impl Scene {
     }
 
     fn mount(&self) -> Mount {
-        Mount::new(&self.scratch.path().join("manifest"), &self.tree())
+        let manifest = self.scratch.path().join("manifest");
+        Mount::with(&manifest, &self.tree(), &["-o", self.caches])
     }
 
     /// With private copies of large files.
     fn mount_with_copies(&self) -> Mount {
         let options = with_copies(&self.scratch);
         let manifest = self.scratch.path().join("manifest");
-        Mount::with(&manifest, &self.tree(), &["-o", &options])
+        Mount::with(
+            &manifest,
+            &self.tree(),
+            &["-o", &options, "-o", self.caches],
+        )
     }
 
     /// The backing as it was, with files made anew.
@@ -406,10 +461,10 @@ fn assert_logged(name: &str, mount: &Mount, reason: &str) {
 }
 
 /// Damage before anybody has read the file, with the file closed or open.
-fn damaged_before_reading(kind: Kind) {
+fn damaged_before_reading(kind: Kind, caches: Caches) {
     for damage in DAMAGES {
         let name = &format!("{kind:?}: {}", damage.name);
-        let scene = Scene::new(kind);
+        let scene = Scene::new(kind, caches);
         let mount = scene.mount();
         let open = File::open(mount.join("dir/file")).unwrap();
         (damage.work)(&scene);
@@ -427,10 +482,10 @@ fn damaged_before_reading(kind: Kind) {
 }
 
 /// Damage after a part of the file was read.
-fn damaged_between_reads(kind: Kind) {
+fn damaged_between_reads(kind: Kind, caches: Caches) {
     for damage in DAMAGES {
         let name = &format!("{kind:?}: {}", damage.name);
-        let scene = Scene::new(kind);
+        let scene = Scene::new(kind, caches);
         let mount = scene.mount();
         let file = File::open(mount.join("dir/file")).unwrap();
         rustix::fs::fadvise(&file, 0, None, Advice::Random).unwrap();
@@ -454,44 +509,37 @@ fn damaged_between_reads(kind: Kind) {
     }
 }
 
-#[test]
-fn small_files_damaged_before_reading() {
-    damaged_before_reading(Kind::Small);
+fn small_files_damaged_before_reading(caches: Caches) {
+    damaged_before_reading(Kind::Small, caches);
 }
 
-#[test]
-fn small_files_damaged_between_reads() {
-    damaged_between_reads(Kind::Small);
+fn small_files_damaged_between_reads(caches: Caches) {
+    damaged_between_reads(Kind::Small, caches);
 }
 
-#[test]
-fn chunked_files_damaged_before_reading() {
-    damaged_before_reading(Kind::Chunked);
+fn chunked_files_damaged_before_reading(caches: Caches) {
+    damaged_before_reading(Kind::Chunked, caches);
 }
 
-#[test]
-fn chunked_files_damaged_between_reads() {
-    damaged_between_reads(Kind::Chunked);
+fn chunked_files_damaged_between_reads(caches: Caches) {
+    damaged_between_reads(Kind::Chunked, caches);
 }
 
-#[test]
-fn large_files_damaged_before_reading() {
-    damaged_before_reading(Kind::Large);
+fn large_files_damaged_before_reading(caches: Caches) {
+    damaged_before_reading(Kind::Large, caches);
 }
 
-#[test]
-fn large_files_damaged_between_reads() {
-    damaged_between_reads(Kind::Large);
+fn large_files_damaged_between_reads(caches: Caches) {
+    damaged_between_reads(Kind::Large, caches);
 }
 
 /// With private copies, damage before a file is opened: there is none then, and
 /// all is as without.
-#[test]
-fn copies_of_files_damaged_before_opening() {
+fn copies_of_files_damaged_before_opening(caches: Caches) {
     for kind in [Kind::Chunked, Kind::Large] {
         for damage in DAMAGES {
             let name = &format!("{kind:?}: {}", damage.name);
-            let scene = Scene::new(kind);
+            let scene = Scene::new(kind, caches);
             let mount = scene.mount_with_copies();
             (damage.work)(&scene);
             let file = in_time(name, || File::open(mount.join("dir/file"))).unwrap();
@@ -506,12 +554,11 @@ fn copies_of_files_damaged_before_opening() {
 }
 
 /// With private copies, damage after a file was opened: nobody ever sees it.
-#[test]
-fn copies_of_files_damaged_after_opening() {
+fn copies_of_files_damaged_after_opening(caches: Caches) {
     for kind in [Kind::Chunked, Kind::Large] {
         for damage in DAMAGES {
             let name = &format!("{kind:?}: {}", damage.name);
-            let scene = Scene::new(kind);
+            let scene = Scene::new(kind, caches);
             let mount = scene.mount_with_copies();
             let file = File::open(mount.join("dir/file")).unwrap();
             (damage.work)(&scene);
@@ -528,10 +575,9 @@ fn copies_of_files_damaged_after_opening() {
 }
 
 /// A backing that was damaged before it was mounted.
-#[test]
-fn damaged_before_mounting() {
+fn damaged_before_mounting(caches: Caches) {
     for kind in [Kind::Small, Kind::Chunked, Kind::Large] {
-        let scene = Scene::new(kind);
+        let scene = Scene::new(kind, caches);
         (DAMAGES[0].work)(&scene);
         let mount = scene.mount();
         let file = File::open(mount.join("dir/file")).unwrap();
@@ -543,9 +589,8 @@ fn damaged_before_mounting() {
 }
 
 /// What was read once is kept by the kernel, checked as it is.
-#[test]
-fn what_was_given_stays() {
-    let scene = Scene::new(Kind::Chunked);
+fn what_was_given_stays(caches: Caches) {
+    let scene = Scene::new(Kind::Chunked, caches);
     let mount = scene.mount();
     assert_eq!(fs::read(mount.join("dir/file")).unwrap(), scene.declared);
     fs::remove_dir_all(scene.tree().join("dir")).unwrap();
@@ -553,11 +598,10 @@ fn what_was_given_stays() {
     assert!(!mount.log().contains("refused"), "{}", mount.log());
 }
 
-#[test]
-fn one_bad_chunk_is_exactly_its_pages() {
+fn one_bad_chunk_is_exactly_its_pages(caches: Caches) {
     const CHUNK: u64 = 65536;
     const BAD: u64 = 7;
-    let scene = Scene::new(Kind::Chunked);
+    let scene = Scene::new(Kind::Chunked, caches);
     let path = scene.file();
     let file = File::options().write(true).open(&path).unwrap();
     let at = BAD * CHUNK + 12_345;
@@ -588,8 +632,7 @@ fn one_bad_chunk_is_exactly_its_pages() {
     assert!(mount.log().contains(&wanted), "{}", mount.log());
 }
 
-#[test]
-fn a_tampered_program_does_not_run() {
+fn a_tampered_program_does_not_run(caches: Caches) {
     let scratch = scratch();
     let tree = scratch.path().join("tree");
     fs::create_dir(&tree).unwrap();
@@ -604,7 +647,7 @@ fn a_tampered_program_does_not_run() {
     bad[middle] ^= 1;
     fs::write(tree.join("program"), &bad).unwrap();
 
-    let mount = Mount::new(&manifest, &tree);
+    let mount = Mount::with(&manifest, &tree, &["-o", caches]);
     let error = Command::new(mount.join("program")).spawn().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(EIO));
     fs::write(tree.join("program"), &good).unwrap();
@@ -612,8 +655,7 @@ fn a_tampered_program_does_not_run() {
 }
 
 /// A page that is not as declared is no page: SIGBUS.
-#[test]
-fn a_tampered_page_is_not_mapped() {
+fn a_tampered_page_is_not_mapped(caches: Caches) {
     const SIGBUS: i32 = 7;
     let read_mapped = "\
 import mmap, resource, sys
@@ -622,7 +664,7 @@ with open(sys.argv[1], 'rb') as f:
     m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
     print(m[0], flush=True)
     print(m[len(m) - 1], flush=True)";
-    let scene = Scene::new(Kind::Chunked);
+    let scene = Scene::new(Kind::Chunked, caches);
     (DAMAGES[0].work)(&scene);
     let mount = scene.mount();
     let read = || {
@@ -644,8 +686,7 @@ with open(sys.argv[1], 'rb') as f:
     assert_eq!(text(&output.stdout), format!("{first}\n{last}\n"));
 }
 
-#[test]
-fn names_cannot_forge_the_log() {
+fn names_cannot_forge_the_log(caches: Caches) {
     let scratch = scratch();
     let tree = scratch.path().join("tree");
     fs::create_dir(&tree).unwrap();
@@ -654,7 +695,7 @@ fn names_cannot_forge_the_log() {
     let manifest = scratch.path().join("manifest");
     build(&tree, &manifest, &[]);
     fs::write(tree.join(name), "CONTENT").unwrap();
-    let mount = Mount::new(&manifest, &tree);
+    let mount = Mount::with(&manifest, &tree, &["-o", caches]);
     fs::read(mount.join(name)).unwrap_err();
     mount.wait_for(r#"path="/a\n2026-01-01T00:00:00Z ERROR forged\x1b[31m\xe2\x80\xae\"" off=0"#);
     let log = mount.log();
@@ -664,9 +705,8 @@ fn names_cannot_forge_the_log() {
     }
 }
 
-#[test]
-fn a_reader_cannot_flood_the_log() {
-    let scene = Scene::new(Kind::Small);
+fn a_reader_cannot_flood_the_log(caches: Caches) {
+    let scene = Scene::new(Kind::Small, caches);
     fs::write(scene.file(), content(scene.declared.len(), 5)).unwrap();
     let mount = scene.mount();
     let start = Instant::now();
@@ -684,18 +724,16 @@ fn a_reader_cannot_flood_the_log() {
 }
 
 /// Readers of cold pages of files of every kind, while bits are flipped.
-#[test]
-fn readers_of_what_is_being_changed() {
-    read_what_is_being_changed(None);
+fn readers_of_what_is_being_changed(caches: Caches) {
+    read_what_is_being_changed(None, caches);
 }
 
-#[test]
-fn readers_of_copies_of_what_is_being_changed() {
+fn readers_of_copies_of_what_is_being_changed(caches: Caches) {
     // Room for one of the large ones, so that copies are made all the time.
-    read_what_is_being_changed(Some("13M"));
+    read_what_is_being_changed(Some("13M"), caches);
 }
 
-fn read_what_is_being_changed(cache_max: Option<&str>) {
+fn read_what_is_being_changed(cache_max: Option<&str>, caches: Caches) {
     const FOR: Duration = Duration::from_secs(4);
     const LARGE: usize = 12 << 20;
     const SMALL: usize = 512 << 10;
@@ -723,6 +761,8 @@ fn read_what_is_being_changed(cache_max: Option<&str>) {
     let options = with_copies(&scratch);
     let options = cache_max.map(|max| format!("{options},cache_max={max}"));
     let arguments: Vec<&str> = (options.iter())
+        .map(String::as_str)
+        .chain([caches])
         .flat_map(|options| ["-o", options])
         .collect();
     let mounts = [&manifest, &compat].map(|manifest| Mount::with(manifest, &tree, &arguments));
@@ -804,16 +844,14 @@ impl Random {
 }
 
 /// Directories and files changing places while they are read.
-#[test]
-fn readers_of_what_is_being_exchanged() {
-    let scene = Scene::new(Kind::Large);
+fn readers_of_what_is_being_exchanged(caches: Caches) {
+    let scene = Scene::new(Kind::Large, caches);
     let mount = scene.mount();
     read_what_is_being_exchanged(&scene, &mount);
 }
 
-#[test]
-fn readers_of_copies_of_what_is_being_exchanged() {
-    let scene = Scene::new(Kind::Large);
+fn readers_of_copies_of_what_is_being_exchanged(caches: Caches) {
+    let scene = Scene::new(Kind::Large, caches);
     let mount = scene.mount_with_copies();
     read_what_is_being_exchanged(&scene, &mount);
 }

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 pub(super) struct ByteCache<K: Eq + Hash, V> {
     inner: Mutex<Inner<K, V>>,
     capacity: usize,
+    /// How many values stay however large they are.
+    least: usize,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,15 @@ impl<K: Eq + Hash, V: Clone> ByteCache<K, V> {
                 bytes: 0,
             }),
             capacity,
+            least: 0,
+        }
+    }
+
+    /// The same, but what was put in last stays, however large it is.
+    pub(super) fn keeping_one(capacity: usize) -> Self {
+        Self {
+            least: 1,
+            ..Self::new(capacity)
         }
     }
 
@@ -41,9 +52,9 @@ impl<K: Eq + Hash, V: Clone> ByteCache<K, V> {
     }
 
     /// Puts a value of `bytes` bytes in, and others out to make room. One that
-    /// is larger than the whole cache is not kept.
+    /// is larger than the whole cache is not kept, unless one has to be.
     pub(super) fn put(&self, key: K, value: V, bytes: usize) {
-        if bytes > self.capacity {
+        if bytes > self.capacity && self.least == 0 {
             return;
         }
         let mut inner = self.inner.lock();
@@ -51,7 +62,7 @@ impl<K: Eq + Hash, V: Clone> ByteCache<K, V> {
             inner.bytes = inner.bytes.saturating_sub(old);
         }
         inner.bytes = inner.bytes.saturating_add(bytes);
-        while inner.bytes > self.capacity {
+        while inner.bytes > self.capacity && inner.entries.len() > self.least {
             let Some((_, (_, old))) = inner.entries.pop_lru() else {
                 break;
             };
@@ -77,5 +88,15 @@ mod tests {
         cache.put(1, 1, 5);
         assert_eq!((cache.get(&4), cache.get(&1)), (Some(4), Some(1)));
         assert_eq!(cache.inner.lock().bytes, 10);
+    }
+
+    #[test]
+    fn keeps_one_where_it_must() {
+        let cache = ByteCache::keeping_one(0);
+        cache.put(1, 1, 4);
+        assert_eq!(cache.get(&1), Some(1));
+        cache.put(2, 2, 5);
+        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
+        assert_eq!(cache.inner.lock().bytes, 5);
     }
 }

@@ -32,7 +32,8 @@ pub struct Options {
     pub block_max: u64,
     /// How many bytes of checked blocks are kept.
     pub block_cache: usize,
-    /// How many bytes of private tables are kept.
+    /// How many bytes of private tables are kept; the last one always is, since
+    /// every read would have to hash the whole file otherwise.
     pub table_cache: usize,
     /// How many files of the source are kept open.
     pub open_files: usize,
@@ -85,7 +86,7 @@ impl Verifier {
             buffers: Buffers::new(SPARE_BUFFERS),
             blocks: ByteCache::new(options.block_cache),
             block_flights: Flights::default(),
-            tables: ByteCache::new(options.table_cache),
+            tables: ByteCache::keeping_one(options.table_cache),
             table_flights: Flights::default(),
         })
     }

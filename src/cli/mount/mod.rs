@@ -67,6 +67,12 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
                       be read in parts or has up to 64 MiB
   cache_max=SIZE      how large the copies may be together; K, M, G or T behind
                       a number count in powers of 1024. Needed with cache_dir
+  block_cache=SIZE    how much checked content to keep in memory; 32M by default
+  table_cache=SIZE    the same for what is known of large files without chunks:
+                      32 bytes for each 128 KiB; 16M by default. The last one
+                      used is always kept; a file whose table is not is hashed
+                      in full again when it is read
+  open_files=N        how many files of the backing to keep open; 128 by default
   fsname=NAME         what the table of mounts shows as the source
   log=FILE            append the log to FILE
 

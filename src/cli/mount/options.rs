@@ -10,6 +10,7 @@ use crate::digest::{Digest, DigestError};
 use crate::escape::Escaped;
 use crate::fs::{IdMap, IdMapError, Presentation};
 use crate::manifest::Timestamp;
+use crate::verify;
 
 /// What the mount options say.
 #[derive(Clone, Debug)]
@@ -26,6 +27,9 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// How large they may be together, in bytes: `cache_max=`.
     pub cache_max: Option<u64>,
+    /// What is kept of what was checked: `block_cache=`, `table_cache=` and
+    /// `open_files=`.
+    pub verifier: verify::Options,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
     /// Whether setuid bits and file capabilities count.
@@ -47,6 +51,7 @@ impl Default for Options {
             log: None,
             cache_dir: None,
             cache_max: None,
+            verifier: verify::Options::default(),
             allow_other: false,
             suid: false,
             dev: false,
@@ -221,6 +226,12 @@ impl Options {
             "cache_max" => {
                 parse("cache_max", value, parse_size).map(|size| self.cache_max = Some(size))
             }
+            "block_cache" => parse("block_cache", value, parse_memory)
+                .map(|size| self.verifier.block_cache = size),
+            "table_cache" => parse("table_cache", value, parse_memory)
+                .map(|size| self.verifier.table_cache = size),
+            "open_files" => parse("open_files", value, parse_open_files)
+                .map(|count| self.verifier.open_files = count),
             "fsname" => {
                 self.fsname = Some(value.to_owned());
                 Ok(())
@@ -259,8 +270,9 @@ fn spell(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace('-', "_")
 }
 
-const WITH_VALUE: [&str; 13] = [
+const WITH_VALUE: [&str; 16] = [
     "backing",
+    "block_cache",
     "cache_dir",
     "cache_max",
     "digest",
@@ -269,8 +281,10 @@ const WITH_VALUE: [&str; 13] = [
     "gidmap",
     "log",
     "mtime",
+    "open_files",
     "root",
     "source",
+    "table_cache",
     "uid",
     "uidmap",
 ];
@@ -349,6 +363,20 @@ fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a size in bytes, such as 500M or 2G".to_owned())
 }
 
+/// The same, of memory.
+fn parse_memory(text: &str) -> Result<usize, String> {
+    let size = parse_size(text)?;
+    usize::try_from(size).map_err(|_| "more than there can be".to_owned())
+}
+
+fn parse_open_files(text: &str) -> Result<usize, String> {
+    let count = text
+        .parse()
+        .ok()
+        .filter(|count| (1..=65_536).contains(count));
+    count.ok_or_else(|| "not a number from 1 to 65536".to_owned())
+}
+
 /// Splits a list at its commas. A backslash takes the meaning from a comma, a
 /// quotation mark or a backslash behind it, and quotation marks from what stands
 /// between them (libmount).
@@ -423,6 +451,22 @@ mod tests {
         }
         for bad in ["", "K", "-1", "1k", "16777216T", "1 M"] {
             assert!(options(&format!("cache_max={bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bounds_what_is_kept() {
+        let parsed = options("block_cache=0,table-cache=3M,open_files=1").unwrap();
+        let verifier = parsed.verifier;
+        assert_eq!((verifier.block_cache, verifier.table_cache), (0, 3 << 20));
+        assert_eq!(verifier.open_files, 1);
+        for bad in [
+            "block_cache=x",
+            "table_cache=",
+            "open_files=0",
+            "open_files=65537",
+        ] {
+            assert!(options(bad).is_err(), "{bad}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::inode::{InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::source::DirectorySource;
 use crate::sys::{self, PrivateDirectory, PrivateDirectoryError, RootDir};
-use crate::verify::{self, Verifier};
+use crate::verify::Verifier;
 
 use super::options::Options;
 
@@ -120,7 +120,7 @@ fn set_up(request: &Request) -> Result<(Filesystem, Digest), Failure> {
     };
     drop(bytes);
     let source = Box::new(DirectorySource::new(backing));
-    let verifier = Verifier::new(source, verify::Options::default())?;
+    let verifier = Verifier::new(source, request.options.verifier)?;
     let presentation = request.options.presentation.clone();
     let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
     let filesystem = match cache {
