@@ -3,6 +3,7 @@
 #   make              both programs, optimised
 #   make demo         see it work: build, mount, read, tamper, refuse, unmount
 #   make test         format, lints, all tests; mounts for real, so it needs root
+#   make endure       apply, killed and attacked for minutes
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
@@ -14,7 +15,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint bench bench-quick bench-write man install deny clean
+.PHONY: all demo test lint endure bench bench-quick bench-write man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -32,6 +33,11 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
+
+# CONTINUITY_ENDURE: how many times as long as in "make test".
+endure:
+	@sh tests/needs.sh test
+	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --nocapture
 
 bench:
 	@sh tests/needs.sh bench

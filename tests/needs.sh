@@ -29,6 +29,8 @@ programs() {
 		need setfacl acl
 		need python3 python3
 		need rsync rsync
+		need mkfs.btrfs btrfs-progs
+		need filefrag e2fsprogs
 		need git git
 		need setpriv util-linux
 		need unshare util-linux

@@ -126,7 +126,7 @@ impl<'t> Changes<'t> {
         if (self.uid.is_some() || self.gid.is_some())
             && let Err(error) = self.set_owner(&file)
         {
-            failed(Cause::io("given to its owner")(error));
+            failed(Cause::Owner(error));
         }
         if let Some(mode) = self.mode {
             let allowed = match Stat::of(&file) {

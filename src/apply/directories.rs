@@ -171,7 +171,7 @@ fn open(work: &Work<'_>, directory: Inode<'_>, state: State) -> Result<Place, Ca
         _ => Some(
             work.root
                 .open_directory(path.relative())
-                .map_err(Cause::Directory)?,
+                .map_err(Cause::directory)?,
         ),
     };
     Ok(Place::new(opened, state != State::Existing, path))
@@ -273,7 +273,7 @@ fn make_one(work: &Work<'_>, place: &Place, name: &OsStr) -> Result<State, Cause
         place
             .directory()?
             .open_directory(name)
-            .map_err(Cause::Directory)?;
+            .map_err(Cause::directory)?;
         return Ok(State::Existing);
     }
     let action = match found {

@@ -84,6 +84,9 @@ pub enum Cause {
         #[source]
         error: io::Error,
     },
+    /// Owner or group cannot be set.
+    #[error("cannot be given to its owner: {0}")]
+    Owner(#[source] io::Error),
     /// An extended attribute cannot be set.
     #[error("cannot have the attribute {:?}: {error}", Escaped(.name))]
     Xattr {
@@ -149,6 +152,9 @@ pub enum Cause {
     /// Something else has made it pointless to go on.
     #[error("was not finished")]
     Stopped,
+    /// It is a directory on which something is mounted.
+    #[error("is on another filesystem, which is left alone (--cross-mounts goes on there)")]
+    Mounted,
     /// The directory it lies in could not be made.
     #[error("cannot be made, nor what lies in it: {0}")]
     Directory(#[source] io::Error),
@@ -158,6 +164,19 @@ impl Cause {
     /// For `map_err`.
     pub(super) fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| Self::Io { what, error }
+    }
+
+    /// Of opening a directory, which may be another filesystem.
+    pub(super) fn directory(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::XDEV) => Self::Mounted,
+            _ => Self::Directory(error),
+        }
+    }
+
+    /// Whether it is that only root can set owners.
+    pub(super) fn is_owner_refused(&self) -> bool {
+        matches!(self, Self::Owner(error) if Errno::from_io_error(error) == Some(Errno::PERM))
     }
 
     /// Whether everything else would fail for the same reason.

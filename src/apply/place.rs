@@ -52,6 +52,7 @@ impl Place {
         };
         let found = match directory.handle(name) {
             Err(error) if Absence::of(&error).is_some() => return Ok(None),
+            Err(error) if is(&error, Errno::XDEV) => return Err(Cause::Mounted),
             handle => handle.and_then(|handle| {
                 let stat = handle.stat()?;
                 Ok(Some(Found { handle, stat }))

@@ -30,6 +30,8 @@ pub struct Summary {
     pub copied: u64,
     /// Bytes of content that were shared with the source.
     pub shared: u64,
+    /// How often an owner could not be set because we are not root.
+    pub owners_refused: u64,
     /// How often an entry is not as declared.
     pub failures: u64,
     /// Whether it was given up.
@@ -69,7 +71,10 @@ impl<'a> Reporter<'a> {
         if cause.is_fatal() && self.stopped.swap(true, Ordering::Relaxed) {
             return;
         }
-        self.count(|summary| summary.failures += 1);
+        self.count(|summary| {
+            summary.failures += 1;
+            summary.owners_refused += u64::from(cause.is_owner_refused());
+        });
         let path = path.clone();
         (self.on_event.lock())(&Event::Failure(Failure { path, cause }));
     }

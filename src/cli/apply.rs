@@ -247,6 +247,11 @@ fn summarize(summary: &Summary, is_dry: bool) {
     if leftovers != 0 {
         log::info!("removed {leftovers} left-overs of an earlier run");
     }
+    if summary.owners_refused != 0 {
+        report::line(
+            "owners can only be set by root; --ignore-attr=uid,gid leaves them as they are",
+        );
+    }
     let counts = format!(
         "created: {created}, replaced: {replaced}, linked: {linked}, changed: {changed}, \
          removed: {removed}, failed: {failures}"
