@@ -74,6 +74,8 @@ impl Scene {
             command
         });
         mount.wait_for("INFO  mounted");
+        // That is said before it is attached.
+        wait_until(|| mount.is_mounted(), || "not mounted".to_owned());
         mount
     }
 
