@@ -370,7 +370,7 @@ fn an_interrupted_run_leaves_nothing_half_made() {
     for (name, words) in SUBCOMMANDS {
         let reads = words.contains(&Word::Tree) || words.contains(&Word::Source);
         // The mount has tests of its own, and a dry run reads nothing.
-        if !reads || matches!(*name, "mount" | "apply --dry-run") {
+        if !reads || matches!(*name, "mount" | "apply --dry-run" | "diff archive tree") {
             continue;
         }
         let mut arguments = place.arguments(words, None);
@@ -573,4 +573,23 @@ fn wrong_usage_is_told_in_one_way() {
     let help = finish(Command::new(program()).args(["diff", "--help"]));
     assert_eq!(help.status.code(), Some(0));
     assert!(OsStr::from_bytes(&help.stdout).len() > 100);
+}
+
+/// Whoever adds a subcommand adds it to the table.
+#[test]
+fn the_table_is_complete() {
+    let help = text(&run(["--help"]).stdout);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    for line in listed {
+        let command = line.split_whitespace().next().unwrap();
+        let is_known = |(_, words): &commands::Subcommand| match words[0] {
+            Word::Plain(word) => word == command,
+            _ => false,
+        };
+        assert!(
+            command == "help" || SUBCOMMANDS.iter().any(is_known),
+            "{line}"
+        );
+    }
 }

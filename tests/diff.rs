@@ -93,6 +93,19 @@ A /p/q
     let (_, times) = diff(&["--times"], &first, &two);
     let expected = "M /d/: mtime 1600000000.000000000 -> 1700000000.500000000\n";
     assert!(times.contains(expected), "{times}");
+    for (flags, name) in [("", "two.tar"), ("z", "two.tgz")] {
+        let pack = format!("tar --xattrs --xattrs-include='*' -c{flags}f {name} -C two .");
+        sh(scratch.path(), &pack);
+        let tar = scratch.path().join(name);
+        assert_eq!(diff(&[], &first, &tar), (1, with_chunks.clone()), "{name}");
+        assert_eq!(diff(&[], &tar, &two), (0, String::new()), "{name}");
+        assert_eq!(
+            diff(&[], &prefixed("tar:", &tar), &second),
+            (0, String::new())
+        );
+        let (status, _) = diff(&["--ignore-attr=content"], &one, &tar);
+        assert_eq!(status, 1);
+    }
     let said = (prefixed("manifest:", &first), prefixed("dir:", &two));
     assert_eq!(diff(&[], &said.0, &said.1), (1, with_chunks.clone()));
 
@@ -407,6 +420,7 @@ fn sides_that_cannot_be_read_are_named() {
         ),
         (&broken, &good, "broken: cannot parse"),
         (&prefixed("dir:", &good), &one, "cannot open directory"),
+        (&prefixed("tar:", &good), &two, "two.pb: "),
         (&prefixed("manifest:", &one), &good, "one: Is a directory"),
         (
             &PathBuf::from("-"),

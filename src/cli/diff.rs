@@ -8,7 +8,7 @@ use super::manifest_output::OutputError;
 use super::side::{self, SideSpec};
 use super::{Failure, Outcome};
 
-/// Compare two trees, each a manifest or a directory
+/// Compare two trees, each a manifest, a directory or a tar archive
 ///
 /// Prints a line for each path that differs: A and the path where only the
 /// second tree has it, D where only the first has it, T where it is another kind
@@ -20,8 +20,9 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compare: CompareArguments,
 
-    /// The first tree: a manifest or a directory; "-" is a manifest on standard
-    /// input. "manifest:" or "dir:" before the path says which it is
+    /// The first tree: a manifest, a directory, or a tar archive, plain or
+    /// packed. "manifest:", "dir:" or "tar:" before the path says which it is;
+    /// "-" is a manifest on standard input, "tar:-" an archive
     #[arg(value_name = "A", value_parser = side::parser())]
     first: SideSpec,
 
@@ -32,13 +33,9 @@ pub(super) struct Arguments {
 
 /// `quiet`: only the exit status tells.
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
-    if arguments.first.is_stdin() && arguments.second.is_stdin() {
-        return Err("standard input can be one side only".into());
-    }
-    let first = arguments.first.load()?;
-    let second = arguments.second.load()?;
     let options = arguments.compare.options(true);
     let mut writer = arguments.compare.writer(quiet, Words::Short, &options);
+    let [first, second] = side::load([&arguments.first, &arguments.second], &options)?;
     let compared = diff(first.side(), second.side(), &options, |finding| {
         writer.tell(finding)
     });

@@ -1,17 +1,23 @@
-//! One side of `continuity diff`: a manifest or a directory.
+//! One side of `continuity diff`: a manifest, a directory or an archive.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::check::Side;
-use crate::manifest::ManifestError;
+use crate::attributes::Attribute;
+use crate::build::{self, Convention};
+use crate::check::{self, Options, Side};
+use crate::digest::Algorithm;
+use crate::manifest::{Form, ManifestError};
+use crate::tar::Stream;
 
-use super::Failure;
 use super::manifest_file::{self, Refused};
+use super::{Failure, archive_file};
 
 /// Where a side is, and what it is where that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +30,7 @@ pub(super) struct SideSpec {
 enum Kind {
     Manifest,
     Directory,
+    Tar,
 }
 
 /// Takes any string: what begins with no known word and a colon is a path.
@@ -33,7 +40,11 @@ pub(super) fn parser() -> impl TypedValueParser<Value = SideSpec> {
 
 impl SideSpec {
     fn parse(text: &OsStr) -> Self {
-        for (prefix, kind) in [("dir:", Kind::Directory), ("manifest:", Kind::Manifest)] {
+        for (prefix, kind) in [
+            ("dir:", Kind::Directory),
+            ("manifest:", Kind::Manifest),
+            ("tar:", Kind::Tar),
+        ] {
             if let Some(path) = text.as_bytes().strip_prefix(prefix.as_bytes()) {
                 let path = PathBuf::from(OsStr::from_bytes(path));
                 let kind = Some(kind);
@@ -47,42 +58,134 @@ impl SideSpec {
     }
 
     /// Whether it is standard input.
-    pub fn is_stdin(&self) -> bool {
+    fn is_stdin(&self) -> bool {
         self.path.as_os_str() == "-" && self.kind != Some(Kind::Directory)
     }
 
-    /// Finds out what it is, and reads it unless it is a directory.
-    pub fn load(&self) -> Result<Loaded<'_>, Failure> {
-        let is_directory = match self.kind {
-            Some(kind) => kind == Kind::Directory,
-            None => !self.is_stdin() && fs::metadata(&self.path).is_ok_and(|found| found.is_dir()),
-        };
-        if is_directory {
-            return Ok(Loaded::Directory(&self.path));
+    /// Finds out what it is, and reads it if it is a manifest.
+    fn load(&self) -> Result<Loaded<'_>, Failure> {
+        let path = &*self.path;
+        Ok(match self.kind.unwrap_or_else(|| self.look()) {
+            Kind::Directory => Loaded::Directory(path),
+            Kind::Manifest => Loaded::Manifest(path, manifest_file::load(path, None)?),
+            Kind::Tar => Loaded::Archive(path),
+        })
+    }
+
+    /// What it is. What cannot be looked at is told when it is opened.
+    fn look(&self) -> Kind {
+        let is_directory = || fs::metadata(&self.path).is_ok_and(|found| found.is_dir());
+        if self.is_stdin() {
+            Kind::Manifest
+        } else if is_directory() {
+            Kind::Directory
+        } else if is_archive(&self.path).unwrap_or(false) {
+            Kind::Tar
+        } else {
+            Kind::Manifest
         }
-        let bytes = manifest_file::load(&self.path, None)?;
-        Ok(Loaded::Manifest(&self.path, bytes))
     }
 }
 
-/// A side that is ready to be compared.
+/// Where a header of POSIX's or GNU tar's has this word.
+const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
+
+/// Whether a regular file begins as a packed file does, or an archive of this
+/// century. A manifest begins as neither.
+fn is_archive(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    let (offset, magic) = TAR_MAGIC;
+    let length = offset + magic.len();
+    file.take(length as u64).read_to_end(&mut start)?;
+    // An archive with nothing in it is its end mark.
+    let is_empty = start.len() == length && start.iter().all(|byte| *byte == 0);
+    Ok(is_empty || Stream::is_packed(&start) || start.get(offset..) == Some(magic))
+}
+
+/// The manifest of an archive, with digests by these algorithms, unless content
+/// does not count.
+fn read_archive(
+    path: &Path,
+    mut algorithms: Vec<Algorithm>,
+    options: &Options,
+) -> Result<Vec<u8>, Failure> {
+    let mut chunk_threshold = build::Options::default().chunk_threshold;
+    if !options.attributes.has(Attribute::Content) {
+        algorithms.clear();
+        chunk_threshold = u64::MAX;
+    }
+    let built = archive_file::open(path)?.read(&build::Options {
+        algorithms,
+        chunk_threshold,
+        // Those of container images.
+        whiteouts: Some(Convention::Aufs),
+        progress: Arc::clone(&options.progress),
+        ..build::Options::default()
+    })?;
+    Ok(built.manifest.encode(Form::Full)?)
+}
+
+/// Reads what is to be compared; archives last, for they are hashed as the other
+/// side is.
+pub(super) fn load<'a>(
+    sides: [&'a SideSpec; 2],
+    options: &Options,
+) -> Result<[Loaded<'a>; 2], Failure> {
+    if sides.iter().all(|side| side.is_stdin()) {
+        return Err("standard input can be one side only".into());
+    }
+    let [first, second] = sides;
+    let (first, second) = (first.load()?, second.load()?);
+    let algorithms = (first.algorithms(options), second.algorithms(options));
+    Ok([
+        first.read(algorithms.1, options)?,
+        second.read(algorithms.0, options)?,
+    ])
+}
+
+/// A side that is there.
 #[derive(Debug)]
 pub(super) enum Loaded<'a> {
     Manifest(&'a Path, Vec<u8>),
     Directory(&'a Path),
+    /// Not read yet.
+    Archive(&'a Path),
 }
 
-impl Loaded<'_> {
+impl<'a> Loaded<'a> {
+    /// What something must be hashed with to be compared with it.
+    fn algorithms(&self, options: &Options) -> Vec<Algorithm> {
+        let found = match self {
+            Self::Manifest(_, bytes) => check::algorithms(bytes, &options.limits).ok(),
+            Self::Directory(_) | Self::Archive(_) => None,
+        };
+        // A manifest that is refused is told later; one without content does not
+        // matter.
+        found.unwrap_or_else(|| build::Options::default().algorithms)
+    }
+
+    /// Reads an archive.
+    fn read(self, algorithms: Vec<Algorithm>, options: &Options) -> Result<Self, Failure> {
+        Ok(match self {
+            Self::Archive(path) => Self::Manifest(path, read_archive(path, algorithms, options)?),
+            ready => ready,
+        })
+    }
+
     pub fn side(&self) -> Side<'_> {
         match self {
             Self::Manifest(_, bytes) => Side::Manifest(bytes),
-            Self::Directory(path) => Side::Directory(path),
+            Self::Directory(path) | Self::Archive(path) => Side::Directory(path),
         }
     }
 
     /// Says which manifest an error is about.
     pub fn refused(&self, cause: ManifestError) -> Refused<ManifestError> {
-        let (Self::Manifest(path, _) | Self::Directory(path)) = self;
+        let (Self::Manifest(path, _) | Self::Directory(path) | Self::Archive(path)) = self;
         manifest_file::refused(path, cause)
     }
 }

@@ -69,6 +69,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("diff manifest tree", &[Plain("diff"), Manifest, Tree]),
     ("diff tree manifest", &[Plain("diff"), Tree, Manifest]),
     ("diff trees", &[Plain("diff"), Tree, Tree]),
+    ("diff archive tree", &[Plain("diff"), Archive, Tree]),
     ("diff manifests", &[Plain("diff"), Manifest, Manifest]),
     ("apply", &[Plain("apply"), Source, NewDirectory, Manifest]),
     ("apply in place", &[Plain("apply"), Tree, Manifest]),
