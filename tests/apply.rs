@@ -197,6 +197,23 @@ fn what_is_not_listed_stays_unless_it_is_to_go() {
 }
 
 #[test]
+fn a_source_in_the_target_is_not_removed() {
+    let (_scratch, tree, manifest, root) = small("mkdir d; echo x > d/x");
+    apply(&[&source(&tree)], &root, &manifest);
+    let inside = root.join("kept here");
+    fs::rename(&tree, &inside).unwrap();
+    let done = try_apply(&[&source(&inside), "--delete"], &root, &manifest);
+    assert_eq!(done.status.code(), Some(2));
+    let said = text(&done.stderr);
+    assert!(said.contains("--delete would remove it"), "{said}");
+    assert_eq!(names(&root), ["d", "kept here"]);
+    let copy = continuity([Path::new("copy"), Path::new("--delete"), &inside, &root]);
+    assert_eq!(copy.status.code(), Some(2));
+    apply(&[&source(&inside)], &root, &manifest);
+    assert_eq!(names(&root), ["d", "kept here"]);
+}
+
+#[test]
 fn wrong_content_is_never_there() {
     let (_scratch, tree, manifest, root) =
         small("echo right > small; head -c 9000000 /dev/zero | tr '\\0' x > large; echo > other");

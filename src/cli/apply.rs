@@ -1,11 +1,15 @@
 //! `continuity apply`.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::apply::{ApplyError, Devices, Event, Mode, Options, Summary, Whiteouts, apply};
+use thiserror::Error;
+
 use crate::attributes::AttributeSet;
+use crate::escape::Escaped;
 use crate::progress::Progress;
 use crate::source::Source;
 
@@ -129,8 +133,23 @@ enum WhiteoutsWord {
     None,
 }
 
+/// The source would be removed with what the manifest does not list.
+#[derive(Debug, Error)]
+#[error(
+    "{:?} lies inside of {:?}, and --delete would remove it",
+    Escaped(.source_path.as_os_str().as_bytes()),
+    Escaped(.root.as_os_str().as_bytes())
+)]
+pub struct SourceInside {
+    source_path: PathBuf,
+    root: PathBuf,
+}
+
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let manifest = arguments.manifest.load()?;
+    if let Some(source) = &arguments.source {
+        arguments.how.spare(source.path(), &arguments.root)?;
+    }
     let source = arguments
         .source
         .as_ref()
@@ -184,6 +203,24 @@ impl HowArguments {
             progress,
             ..Options::default()
         }
+    }
+
+    /// Refuses to remove the source.
+    ///
+    /// # Errors
+    /// When it lies inside of what is brought to the manifest, with `--delete`.
+    pub fn spare(&self, source: &Path, root: &Path) -> Result<(), SourceInside> {
+        let (Ok(real_source), Ok(real_root)) = (source.canonicalize(), root.canonicalize()) else {
+            // What is not there is told by whoever opens it.
+            return Ok(());
+        };
+        if self.delete && real_source != real_root && real_source.starts_with(real_root) {
+            return Err(SourceInside {
+                source_path: source.to_owned(),
+                root: root.to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Applies a manifest and prints what there is to say.

@@ -37,6 +37,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let how = &arguments.how;
+    how.spare(&arguments.source, &arguments.target)?;
     let progress = Arc::default();
     let shown = how.progress.show(quiet, &progress);
     let options = build::Options {

@@ -75,6 +75,14 @@ impl SourceSpec {
         }
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::Tar(path) | Self::Blobs(path) => path,
+        }
+    }
+
     /// Opens it. Nothing is read yet but the headers of an archive.
     ///
     /// # Errors
