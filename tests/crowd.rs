@@ -9,9 +9,16 @@
 mod mounted;
 mod tree;
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
+
+use continuity::digest::Algorithm;
+use continuity::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource};
+use continuity::mode::FileMode;
+use continuity::path::ManifestPath;
 
 use mounted::{Mount, run};
 use tree::{build, scratch};
@@ -20,6 +27,104 @@ const THREADS: usize = 10_000;
 const FILES: usize = 2_000;
 /// Of the caches, beside the 64 MiB that a server may take for itself.
 const CACHES_KIB: u64 = (32 + 16) << 10;
+
+/// 64 readers here and there in files with large chunks, of which the cache holds
+/// a few.
+#[test]
+fn readers_at_random() {
+    const SIZE: u64 = 8 << 20;
+    let scratch = scratch();
+    let root = scratch.path().join("tree");
+    fs::create_dir(&root).unwrap();
+    for number in 0..32_u8 {
+        fs::write(root.join(number.to_string()), vec![number; SIZE as usize]).unwrap();
+    }
+    let mount = Mount::new(&build(&scratch, &root, &[]), &root);
+    thread::scope(|scope| {
+        for reader in 0..64_u64 {
+            let mount = &mount;
+            scope.spawn(move || {
+                for step in 0..50 {
+                    let place = (reader * 50 + step).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+                    let number = (place % 32) as u8;
+                    let file = File::open(mount.join(number.to_string())).unwrap();
+                    let mut page = [0xff; 4096];
+                    file.read_exact_at(&mut page, place % (SIZE / 4096) * 4096)
+                        .unwrap();
+                    assert_eq!(page, [number; 4096]);
+                }
+            });
+        }
+    });
+    let peak = figure(&format!("/proc/{}", mount.pid()), "VmHWM:");
+    assert!(peak <= (64 << 10) + CACHES_KIB, "{peak} KiB");
+    assert!(mount.unmount().success());
+}
+
+/// Adds a file to a manifest, with a digest that it does not have.
+fn declare(manifest: &Path, path: &[u8], size: u64) {
+    let bytes = fs::read(manifest).unwrap();
+    let mut declared = Manifest::read(&bytes, &Limits::default()).unwrap();
+    declared.resources.push(Resource {
+        paths: vec![ManifestPath::parse(path).unwrap()],
+        metadata: Metadata::new(FileMode::from_stat(0o100_644).unwrap()),
+        kind: Kind::Regular(Content {
+            size,
+            digests: vec![Algorithm::Sha256.hash(b"something else")],
+            ..Content::default()
+        }),
+        carried: None,
+    });
+    declared
+        .resources
+        .sort_by(|one, other| one.paths.cmp(&other.paths));
+    fs::write(manifest, declared.encode(Form::Full).unwrap()).unwrap();
+}
+
+/// Who reads a file that takes long to check waits; nobody else does.
+#[test]
+fn a_huge_file_holds_up_nobody_else() {
+    const HUGE: u64 = 5 << 30;
+    let scratch = scratch();
+    let root = scratch.path().join("tree");
+    fs::create_dir(&root).unwrap();
+    for number in 0..500 {
+        fs::write(root.join(format!("small{number}")), "content\n").unwrap();
+    }
+    fs::write(root.join("large"), vec![7; 20 << 20]).unwrap();
+    let manifest = build(&scratch, &root, &[]);
+    declare(&manifest, b"/huge", HUGE);
+    File::create(root.join("huge"))
+        .unwrap()
+        .set_len(HUGE)
+        .unwrap();
+    let mount = Mount::new(&manifest, &root);
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..8)
+            .map(|reader| {
+                let mount = &mount;
+                scope.spawn(move || {
+                    let file = File::open(mount.join("huge")).unwrap();
+                    file.read_exact_at(&mut [0; 4096], reader << 30)
+                        .unwrap_err()
+                })
+            })
+            .collect();
+        assert_eq!(fs::read_dir(mount.path()).unwrap().count(), 502);
+        for number in 0..500 {
+            let path = mount.join(format!("small{number}"));
+            assert_eq!(fs::metadata(&path).unwrap().len(), 8);
+            assert_eq!(fs::read(&path).unwrap(), b"content\n");
+        }
+        assert!(fs::read(mount.join("large")).unwrap() == vec![7; 20 << 20]);
+        assert!(!waiting.iter().any(thread::ScopedJoinHandle::is_finished));
+        for reader in waiting {
+            // EIO has no kind of its own.
+            assert_eq!(reader.join().unwrap().raw_os_error(), Some(5));
+        }
+    });
+    assert!(mount.unmount().success());
+}
 
 /// All begin at the same moment, on files of which none has been read.
 #[test]
