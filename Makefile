@@ -35,9 +35,10 @@ lint:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --quiet
 
 # CONTINUITY_ENDURE: how many times as long as in "make test".
+# One at a time: what one test forks holds the lock of another for a moment.
 endure:
 	@sh tests/needs.sh test
-	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --nocapture
+	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
 
 bench:
 	@sh tests/needs.sh bench
