@@ -130,6 +130,16 @@ impl Verifier {
             now.copy_from_slice(&part);
             rest = later;
         }
+        // The buffer was used before: not one old byte may stay in it.
+        if !rest.is_empty() {
+            let reason = declared.short(end - rest.len() as u64);
+            return Err(VerifyError::new(
+                declared.path,
+                offset,
+                end - offset,
+                reason,
+            ));
+        }
         Ok(joined.freeze())
     }
 
