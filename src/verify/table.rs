@@ -44,14 +44,17 @@ impl Table {
             // What is read waits in here, and comes back when it was hashed.
             let (give, strides) = sync_channel(1);
             let (give_back, used) = channel();
-            let hashing = scope.spawn(move || hash(hashers, strides, &give_back));
+            let hashing = thread::Builder::new()
+                .name("hash".to_owned())
+                .spawn_scoped(scope, move || hash(hashers, strides, &give_back))
+                .map_err(Reason::Io)?;
             let tags = tag_all(key, declared, file, &used, &give);
             drop(give);
-            // Only hashing could panic, and it does not.
-            hashing.join().map(|hashers| (tags, hashers))
-        })
-        .map_err(|_| Reason::Io(io::Error::other("hashing panicked")))?;
-        let tags = tags?;
+            let hashers = hashing
+                .join()
+                .map_err(|_| Reason::Io(io::Error::other("hashing panicked")))?;
+            Ok((tags?, hashers))
+        })?;
         for (wanted, hasher) in wanted.into_iter().zip(hashers) {
             Reason::compare(wanted, hasher.finish())?;
         }
@@ -105,16 +108,11 @@ fn tag_all(
         stride.truncate(count);
         offset = offset.saturating_add(count as u64);
         if offset > declared.size {
-            return Err(Reason::Long {
-                wanted: declared.size,
-            });
+            return Err(declared.long());
         }
         // Tags are of whole blocks, so nothing may come behind a part of one.
         if count < room && offset < declared.size {
-            return Err(Reason::Short {
-                wanted: declared.size,
-                found: offset,
-            });
+            return Err(declared.short(offset));
         }
         tags.extend(stride.chunks(block).map(|block| tag(key, block)));
         if count == 0 || give.send(stride).is_err() {
