@@ -17,6 +17,7 @@ use fuser::{
 };
 
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
+use crate::sys::file;
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
 use super::known::Known;
@@ -206,7 +207,7 @@ impl fuser::Filesystem for Adapter {
         handle: FileHandle,
         offset: u64,
         size: u32,
-        _flags: OpenFlags,
+        flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
@@ -220,7 +221,12 @@ impl fuser::Filesystem for Adapter {
         };
         // A reply that is dropped by a panic says EIO.
         let _ = guard(|| {
-            self.readers.read(convert::ino(ino), offset, size, reply);
+            let ino = convert::ino(ino);
+            if file::is_direct(flags.0) {
+                self.readers.read_directly(ino, offset, size, reply);
+            } else {
+                self.readers.read(ino, offset, size, reply);
+            }
             Ok(())
         });
     }

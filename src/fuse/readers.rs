@@ -32,6 +32,8 @@ const SMALL_READ: u32 = 128 << 10;
 struct Job {
     offset: u64,
     size: u32,
+    /// Whether the kernel keeps what it gets.
+    is_kept: bool,
     reply: Box<dyn FnOnce(Result<Bytes, Errno>) + Send>,
 }
 
@@ -44,6 +46,7 @@ impl Job {
         Self {
             offset,
             size,
+            is_kept: true,
             reply: Box::new(reply),
         }
     }
@@ -90,46 +93,45 @@ impl Readers {
     /// another one can take longer than the read; but never on all of these
     /// threads, so that one is left for metadata however long a read takes.
     fn read_prepared(&self, ino: Ino, job: Job) {
-        if job.size > SMALL_READ || !self.may_read_here() {
+        let here = (job.size <= SMALL_READ).then(|| self.read_here()).flatten();
+        let Some(_here) = here else {
             spawn_read(&self.quick, &self.filesystem, ino, job);
             return;
-        }
-        let offset = job.offset;
+        };
+        let (offset, is_kept) = (job.offset, job.is_kept);
         read_now(&self.filesystem, ino, job);
         // The reader goes on meanwhile.
-        if let Some(pusher) = self.pusher.get()
+        if is_kept
+            && let Some(pusher) = self.pusher.get()
             && let Some((begin, chunk)) = self.filesystem.chunk_at_hand(ino, offset)
         {
             pusher.store_chunk(ino, begin, &chunk);
         }
-        self.stop_reading_here();
     }
 
     /// A file that was to be pushed is asked for: its reader is faster than we
     /// are. Before it goes on, more files get ready for it.
     fn read_caught_up(&self, pusher: &Pusher, ino: Ino, ready: Option<Bytes>, job: Job) {
-        let is_here = self.may_read_here();
+        let here = self.read_here();
         let read = match ready {
             Some(content) => Ok(part(&content, job.offset, job.size)),
-            None if is_here => guard(|| self.filesystem.read(ino, job.offset, job.size)),
+            None if here.is_some() => guard(|| self.filesystem.read(ino, job.offset, job.size)),
             None => return spawn_read(&self.quick, &self.filesystem, ino, job),
         };
-        if is_here {
+        if here.is_some() {
             pusher.help();
-            self.stop_reading_here();
         }
+        drop(here);
         (job.reply)(read);
     }
 
     /// Counts this thread among those that read, if there may be one more.
-    fn may_read_here(&self) -> bool {
+    fn read_here(&self) -> Option<Here<'_>> {
         let more = |busy| (busy < self.most_busy).then_some(busy + 1);
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.busy.fetch_update(set, get, more).is_ok()
-    }
-
-    fn stop_reading_here(&self) {
-        self.busy.fetch_sub(1, Ordering::Relaxed);
+        let counted = self.busy.fetch_update(set, get, more);
+        // Made only where it was counted: it counts back when it is dropped.
+        counted.ok().map(|_| Here(&self.busy))
     }
 
     /// What the kernel was told of.
@@ -171,6 +173,20 @@ impl Readers {
         }
     }
 
+    /// The same for who reads past the page cache (`O_DIRECT`), and to whom
+    /// nothing there is of use.
+    pub(super) fn read_directly(
+        &self,
+        ino: Ino,
+        offset: u64,
+        size: u32,
+        reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
+    ) {
+        let mut job = Job::new(offset, size, reply);
+        job.is_kept = false;
+        self.answer(ino, job);
+    }
+
     fn answer(&self, ino: Ino, job: Job) {
         if self.filesystem.is_prepared(ino) {
             self.read_prepared(ino, job);
@@ -196,6 +212,16 @@ impl Readers {
                 }
             }
         });
+    }
+}
+
+/// A thread that takes requests and reads now; it is counted until this is
+/// dropped.
+struct Here<'a>(&'a AtomicUsize);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -361,6 +387,25 @@ mod tests {
         // Once in full, and then what was asked for: two blocks.
         let bytes = source.0.bytes.load(Ordering::Relaxed);
         assert_eq!(bytes, 5 + BIG + 2 * 131_072);
+    }
+
+    /// If all of them stored at a time, each could wait for a page that only
+    /// another one of them can let go.
+    #[test]
+    fn one_thread_is_always_left_for_requests() {
+        let filesystem = filesystem(Gated::default(), true);
+        let readers = Readers::new(filesystem, Arc::default(), 3).unwrap();
+        for _ in 0..3 {
+            let first = readers.read_here();
+            let second = readers.read_here();
+            assert!(first.is_some() && second.is_some());
+            for _ in 0..5 {
+                assert!(readers.read_here().is_none());
+            }
+            drop(first);
+            assert!(readers.read_here().is_some());
+        }
+        assert_eq!(readers.busy.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::Advice;
+use rustix::fs::{Advice, OFlags};
 
 /// Reads until `buffer` is full or the file ends, and tells how many bytes
 /// there were.
@@ -45,8 +45,27 @@ pub fn read_to_end_at(
     Ok(done)
 }
 
+/// Whether a file that was opened with these flags of open(2) is read past the
+/// page cache.
+#[must_use]
+pub const fn is_direct(flags: i32) -> bool {
+    OFlags::from_bits_retain(flags.cast_unsigned()).contains(OFlags::DIRECT)
+}
+
 /// Tells the kernel that the file will be read from its beginning to its end.
 pub fn advise_sequential(file: &File) {
     // Only advice: what reads it works without.
     let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_who_reads_past_the_page_cache() {
+        let flags = |flags: OFlags| flags.bits().cast_signed();
+        assert!(is_direct(flags(OFlags::RDONLY | OFlags::DIRECT)));
+        assert!(!is_direct(flags(OFlags::RDONLY | OFlags::NONBLOCK)));
+    }
 }
