@@ -4,13 +4,20 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::archive::{self, Found};
-use crate::build::Options;
+use crate::attributes::Attribute;
+use crate::build::{Convention, Options};
+use crate::check;
+use crate::digest::Algorithm;
 use crate::escape::Escaped;
+use crate::manifest::Form;
 use crate::tar::{Owners, Stream, TarError};
+
+use super::Failure;
 
 /// An archive that was opened.
 pub(super) struct ArchiveFile {
@@ -60,6 +67,29 @@ pub(super) fn open(path: &Path) -> Result<ArchiveFile, ArchiveError> {
             error,
         }),
     }
+}
+
+/// The manifest of an archive that is to be compared, with digests by these
+/// algorithms, unless content does not count.
+pub(super) fn manifest(
+    path: &Path,
+    mut algorithms: Vec<Algorithm>,
+    whiteouts: Option<Convention>,
+    options: &check::Options,
+) -> Result<Vec<u8>, Failure> {
+    let mut chunk_threshold = Options::default().chunk_threshold;
+    if !options.attributes.has(Attribute::Content) {
+        algorithms.clear();
+        chunk_threshold = u64::MAX;
+    }
+    let found = open(path)?.read(&Options {
+        algorithms,
+        chunk_threshold,
+        whiteouts,
+        progress: Arc::clone(&options.progress),
+        ..Options::default()
+    })?;
+    Ok(found.manifest.encode(Form::Full)?)
 }
 
 impl ArchiveFile {

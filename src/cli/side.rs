@@ -5,15 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::attributes::Attribute;
 use crate::build::{self, Convention};
 use crate::check::{self, Options, Side};
 use crate::digest::Algorithm;
-use crate::manifest::{Form, ManifestError};
+use crate::manifest::ManifestError;
 use crate::tar::Stream;
 
 use super::manifest_file::{self, Refused};
@@ -106,29 +104,6 @@ fn is_archive(path: &Path) -> io::Result<bool> {
     Ok(is_empty || Stream::is_packed(&start) || start.get(offset..) == Some(magic))
 }
 
-/// The manifest of an archive, with digests by these algorithms, unless content
-/// does not count.
-fn read_archive(
-    path: &Path,
-    mut algorithms: Vec<Algorithm>,
-    options: &Options,
-) -> Result<Vec<u8>, Failure> {
-    let mut chunk_threshold = build::Options::default().chunk_threshold;
-    if !options.attributes.has(Attribute::Content) {
-        algorithms.clear();
-        chunk_threshold = u64::MAX;
-    }
-    let built = archive_file::open(path)?.read(&build::Options {
-        algorithms,
-        chunk_threshold,
-        // Those of container images.
-        whiteouts: Some(Convention::Aufs),
-        progress: Arc::clone(&options.progress),
-        ..build::Options::default()
-    })?;
-    Ok(built.manifest.encode(Form::Full)?)
-}
-
 /// Reads what is to be compared; archives last, for they are hashed as the other
 /// side is.
 pub(super) fn load<'a>(
@@ -171,7 +146,12 @@ impl<'a> Loaded<'a> {
     /// Reads an archive.
     fn read(self, algorithms: Vec<Algorithm>, options: &Options) -> Result<Self, Failure> {
         Ok(match self {
-            Self::Archive(path) => Self::Manifest(path, read_archive(path, algorithms, options)?),
+            Self::Archive(path) => {
+                // Whiteouts are those of container images.
+                let whiteouts = Some(Convention::Aufs);
+                let bytes = archive_file::manifest(path, algorithms, whiteouts, options)?;
+                Self::Manifest(path, bytes)
+            }
             ready => ready,
         })
     }

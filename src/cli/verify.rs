@@ -1,11 +1,9 @@
 //! `continuity verify`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::build::{self, Convention};
+use crate::build::Convention;
 use crate::check::{self, CheckError, Options, verify, verify_manifest};
-use crate::manifest::Form;
 
 use super::archive_file;
 use super::compare::CompareArguments;
@@ -84,14 +82,9 @@ fn read_archive(
 ) -> Result<Vec<u8>, Failure> {
     let algorithms = check::algorithms(manifest, &options.limits)
         .map_err(|error| arguments.manifest.refused(error))?;
-    let Whiteouts(whiteouts) = arguments
-        .whiteouts
-        .unwrap_or(Whiteouts(Some(Convention::Aufs)));
-    let built = archive_file::open(tar)?.read(&build::Options {
-        algorithms,
-        whiteouts,
-        progress: Arc::clone(&options.progress),
-        ..build::Options::default()
-    })?;
-    Ok(built.manifest.encode(Form::Full)?)
+    let whiteouts = match arguments.whiteouts {
+        Some(Whiteouts(whiteouts)) => whiteouts,
+        None => Some(Convention::Aufs),
+    };
+    archive_file::manifest(tar, algorithms, whiteouts, options)
 }
