@@ -7,6 +7,7 @@
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
+#   make bench-instructions  how many instructions each request takes, by valgrind (minutes; root)
 #   make man          manual pages in target/man
 #   make install      into $(DESTDIR)$(PREFIX)
 #   make deny         licences and sources of the dependencies (needs cargo-deny)
@@ -15,7 +16,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint endure bench bench-quick bench-write man install deny clean
+.PHONY: all demo test lint endure bench bench-quick bench-write bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -51,6 +52,10 @@ bench-quick:
 
 bench-write:
 	@$(MAKE) bench BENCH_FLAGS='--write docs/performance.md'
+
+bench-instructions:
+	@sh tests/needs.sh instructions
+	$(CARGO) bench --locked --bench instructions -- $(BENCH_FLAGS)
 
 man: all
 	mkdir -p target/man

@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs.sh demo|test|bench
+# needs.sh demo|test|bench|instructions
 #
 # Checks what the demo, the tests or the benchmarks need. On Debian and its kin, root installs
 # what is missing; everywhere else one line says what it is.
@@ -22,6 +22,9 @@ programs() {
 	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
 	if [ "$1" = bench ]; then
 		need python3 python3
+	fi
+	if [ "$1" = instructions ]; then
+		need valgrind valgrind
 	fi
 	if [ "$1" = test ]; then
 		need fusermount3 fuse3

@@ -79,6 +79,17 @@ pub struct Reply {
 impl Kernel {
     /// Starts a session in which the kernel can do what `capabilities` say.
     pub fn new(filesystem: Filesystem, capabilities: u64) -> Self {
+        Self::with(capabilities, |device| {
+            let session = Session::start(device, Arc::new(filesystem)).unwrap();
+            std::thread::spawn(|| session.serve())
+        })
+    }
+
+    /// The same with a server of the caller's.
+    pub fn with(
+        capabilities: u64,
+        serve: impl FnOnce(OwnedFd) -> JoinHandle<std::io::Result<()>>,
+    ) -> Self {
         let (socket, device) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -109,11 +120,10 @@ impl Kernel {
             .u32((capabilities >> 32) as u32)
             .zeros(44);
         let unique = kernel.send(INIT, 0, body);
-        let session = Session::start(device, Arc::new(filesystem)).unwrap();
+        kernel.server = Some(serve(device));
         let reply = kernel.receive();
         assert_eq!((reply.unique, reply.error), (unique, 0));
         kernel.init = reply.body;
-        kernel.server = Some(std::thread::spawn(|| session.serve()));
         kernel
     }
 
