@@ -7,7 +7,7 @@
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
-#   make bench-instructions  how many instructions each request takes, by valgrind (minutes; root)
+#   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
 #   make man          manual pages in target/man
 #   make install      into $(DESTDIR)$(PREFIX)
 #   make deny         licences and sources of the dependencies (needs cargo-deny)

@@ -31,12 +31,12 @@ pub const OPERATIONS: [Operation; 15] = [
     requests("READ of a file of 4 KiB", 500, read_whole),
     requests(
         "READ of 4 KiB, chunk of 8 KiB, BLAKE3",
-        500,
+        2000,
         |kernel, times| read_chunks(kernel, times, Algorithm::Blake3, CHUNKS[0]),
     ),
     requests(
         "READ of 4 KiB, chunk of 128 KiB, BLAKE3",
-        100,
+        400,
         |kernel, times| read_chunks(kernel, times, Algorithm::Blake3, CHUNKS[1]),
     ),
     requests(
