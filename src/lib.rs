@@ -8,7 +8,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`sys`]: the only system calls |
-//! | 1 | [`escape`], [`progress`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
+//! | 1 | [`escape`], [`progress`], [`sandbox`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back |
 //! | 3 | [`tar`]: archives to members and back; then [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
@@ -34,6 +34,7 @@ pub mod manifest;
 pub mod mode;
 pub mod path;
 pub mod progress;
+pub mod sandbox;
 pub mod source;
 pub mod sys;
 pub mod tar;

@@ -8,6 +8,7 @@
 
 pub mod absence;
 pub mod attributes;
+pub mod confine;
 pub mod copy;
 pub mod entry;
 pub mod file;

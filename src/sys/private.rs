@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -77,8 +77,15 @@ impl PrivateDirectory {
     pub fn create(&self) -> io::Result<PrivateFile> {
         let flags = OFlags::TMPFILE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = rustix::fs::openat(&self.0, ".", flags, mode)?;
+        // The form of open(2) that a confined process has.
+        let file = rustix::fs::openat2(&self.0, ".", flags, mode, ResolveFlags::empty())?;
         Ok(PrivateFile(file.into()))
+    }
+}
+
+impl AsFd for PrivateDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -135,7 +142,10 @@ impl PrivateFile {
     pub fn seal(self) -> io::Result<SealedFile> {
         let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        Ok(SealedFile(rustix::fs::open(path, flags, Mode::empty())?))
+        let (mode, resolve) = (Mode::empty(), ResolveFlags::empty());
+        Ok(SealedFile(rustix::fs::openat2(
+            CWD, path, flags, mode, resolve,
+        )?))
     }
 }
 
