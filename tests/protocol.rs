@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use continuity::digest::Algorithm;
 use continuity::fs::{Filesystem, Presentation};
+use continuity::fuse::Session;
 use continuity::inode::{InodeTable, RootOwner};
 use continuity::manifest::{
     ChunkTable, Chunks, Content, DeviceNumber, Form, Kind, Limits, Manifest, Metadata, Resource,
@@ -195,7 +196,8 @@ fn init_asks_for_what_makes_it_fast_and_right() {
     assert_eq!(flags & FUSE_WRITEBACK_CACHE, 0);
     assert_eq!(u32_at(init, 20), 1 << 20, "max_write");
     assert_eq!(u16_at(init, 28), 256, "max_pages");
-    assert_eq!(u16_at(init, 16), 64, "max_background");
+    assert_eq!(u16_at(init, 16), 4096, "max_background");
+    assert_eq!(u16_at(init, 18), 3072, "congestion_threshold");
     kernel.destroy().unwrap();
 }
 
@@ -741,5 +743,36 @@ fn metadata_does_not_wait_for_content() {
         let reply = kernel.receive();
         assert!(reads.contains(&reply.unique) && reply.error != 0);
     }
+    kernel.destroy().unwrap();
+}
+
+#[test]
+fn requests_are_in_flight_until_they_are_answered() {
+    let source = Explosive::new(true);
+    let filesystem = filesystem_over(Box::new(source.clone()), &source.source);
+    let (say, hear) = std::sync::mpsc::channel();
+    let mut kernel = Kernel::with(EVERYTHING, |device| {
+        let session = Session::start(device, Arc::new(filesystem)).unwrap();
+        say.send(session.requests()).unwrap();
+        std::thread::spawn(|| session.serve())
+    });
+    let requests = hear.recv().unwrap();
+    let nodes = ["file", "big", "bad"].map(|name| kernel.resolve(name));
+    assert_eq!((requests.count(), requests.in_flight()), (3, 0));
+    source.bombs.store(3, Ordering::SeqCst);
+    for node in nodes {
+        kernel.send_read(node, 0, 4096);
+    }
+    let until = |wanted| {
+        while requests.in_flight() != wanted {
+            std::thread::yield_now();
+        }
+    };
+    until(3);
+    for _ in nodes {
+        assert_ne!(kernel.receive().error, 0);
+    }
+    until(0);
+    assert_eq!(requests.count(), 6);
     kernel.destroy().unwrap();
 }

@@ -195,7 +195,8 @@ proptest! {
             let verifier = Verifier::new(Box::new(source), options).unwrap();
             let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
             let directory = PrivateDirectory::open(scratch.path()).unwrap();
-            match verifier.copy(&file.declared(), directory.create().unwrap()) {
+            let read = AtomicU64::new(0);
+            match verifier.copy(&file.declared(), directory.create().unwrap(), &read) {
                 Ok(copy) => {
                     let mut copy = std::fs::File::from(copy.as_fd().try_clone_to_owned().unwrap());
                     let mut found = Vec::new();

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,7 +12,7 @@ use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
 use crate::sys::SealedFile;
-use crate::verify::{CopyError, Declared, Verifier, VerifyError};
+use crate::verify::{CopyError, Declared, Reason, Verifier, VerifyError};
 
 use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
@@ -34,6 +36,7 @@ pub struct Filesystem {
     options: Presentation,
     manifest: Option<Digest>,
     refusals: Refusals,
+    stalls: AtomicU64,
     ahead: Ahead,
     cache: Option<CopyCache>,
 }
@@ -65,6 +68,7 @@ impl Filesystem {
             options,
             manifest,
             refusals: Refusals::default(),
+            stalls: AtomicU64::new(0),
             ahead: Ahead::default(),
             cache: None,
         }
@@ -141,14 +145,15 @@ impl Filesystem {
     }
 
     /// Does what must be done once before any byte of this file can be read,
-    /// which may take as long as hashing all of it.
+    /// which may take as long as hashing all of it. `read` counts the bytes that
+    /// came so far.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn prepare(&self, ino: Ino) -> Result<(), FsError> {
+    pub fn prepare(&self, ino: Ino, read: &AtomicU64) -> Result<(), FsError> {
         self.with_declared(ino, |declared| {
             self.verifier
-                .prepare(declared)
+                .prepare(declared, read)
                 .map_err(|error| self.refuse(error))
         })
     }
@@ -177,22 +182,68 @@ impl Filesystem {
     }
 
     /// A private copy of a file, all of which was checked. That it is refused is
-    /// not logged: who reads the file will hear of it.
+    /// not logged: who reads the file will hear of it. `read` counts the bytes that
+    /// came so far.
     ///
     /// # Errors
     /// As [`Self::read`], and [`FsError::Copy`].
-    pub fn copy(&self, ino: Ino) -> Result<SealedFile, FsError> {
+    pub fn copy(&self, ino: Ino, read: &AtomicU64) -> Result<SealedFile, FsError> {
         let cache = self.cache.as_ref();
         let cache = cache.ok_or_else(|| FsError::Copy(io::ErrorKind::Unsupported.into()))?;
         self.with_declared(ino, |declared| {
             let file = cache.directory.create().map_err(FsError::Copy)?;
             self.verifier
-                .copy(declared, file)
+                .copy(declared, file, read)
                 .map_err(|error| match error {
                     CopyError::Refused(error) => FsError::Refused(error),
                     CopyError::Store(error) => FsError::Copy(error),
                 })
         })
+    }
+
+    /// What [`Self::read`] would give, if nothing has to be read for it.
+    #[must_use]
+    pub fn at_hand(&self, ino: Ino, offset: u64, size: u32) -> Option<Bytes> {
+        self.with_declared(ino, |declared| {
+            Ok(self.verifier.at_hand(declared, offset, size))
+        })
+        .ok()
+        .flatten()
+    }
+
+    /// How long a reader waits for the source; for ever, if it is not said.
+    #[must_use]
+    pub const fn patience(&self) -> Option<Duration> {
+        self.verifier.patience()
+    }
+
+    /// Takes notice that a reader has waited in vain, and logs it.
+    pub fn note_stalled(&self, ino: Ino, offset: u64, size: u32) {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+        // It was being read, so it is a file.
+        let _ = self.with_declared(ino, |declared| {
+            let length = u64::from(size).min(declared.size.saturating_sub(offset));
+            self.refusals
+                .note(&self.verifier.stalled(declared, offset, length));
+            Ok(())
+        });
+    }
+
+    /// How many readers have waited in vain.
+    #[must_use]
+    pub fn stalls(&self) -> u64 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are files of the source to be closed.
+    #[must_use]
+    pub fn has_unused(&self) -> bool {
+        self.verifier.has_unused()
+    }
+
+    /// Closes them. That may take as long as reading them.
+    pub fn close_unused(&self) {
+        self.verifier.close_unused();
     }
 
     /// The whole chunk, and where it begins, of which a part was read just now:
@@ -273,6 +324,7 @@ impl Filesystem {
             let about = About {
                 manifest: self.manifest.as_ref(),
                 refusals: self.refusals.count(),
+                stalls: self.stalls(),
                 copies: self.cache.as_ref().map(|cache| &cache.counters),
             };
             if let Some(value) = about.value(name, inode) {
@@ -336,7 +388,10 @@ impl Filesystem {
     }
 
     fn refuse(&self, error: VerifyError) -> FsError {
-        self.refusals.note(&error);
+        // Whoever owned the reply has taken notice by then.
+        if !matches!(error.refused().reason, Reason::Stalled(_)) {
+            self.refusals.note(&error);
+        }
         FsError::Refused(error)
     }
 

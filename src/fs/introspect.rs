@@ -10,6 +10,7 @@ use super::cache::CopyCounters;
 pub(super) struct About<'a> {
     pub manifest: Option<&'a Digest>,
     pub refusals: u64,
+    pub stalls: u64,
     pub copies: Option<&'a CopyCounters>,
 }
 
@@ -25,6 +26,7 @@ impl About<'_> {
                 .reduce(|list, digest| list + " " + &digest)?,
             b"manifest_digest" => self.manifest?.to_string(),
             b"refusals" => self.refusals.to_string(),
+            b"stalls" => self.stalls.to_string(),
             b"copies" => self.copies?.to_string(),
             _ => return None,
         };

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -24,11 +23,16 @@ use super::known::Known;
 use super::opener::Opener;
 use super::pusher::Pusher;
 use super::readers::{Readers, guard};
+use super::requests::{InFlight, Requests};
 
 /// Largest read that the kernel may ask for, in bytes.
 const MAX_READ: u32 = 1 << 20;
-/// How many reads ahead of a reader may be under way.
-const MAX_BACKGROUND: u16 = 64;
+/// How many reads ahead of a reader may be under way, of all readers together. The
+/// kernel reads in no other way unless the reader says so (`O_DIRECT`), and holds up
+/// everybody when there are more, also those whose source is not stuck.
+const MAX_BACKGROUND: u16 = 4096;
+/// How many may be under way before the kernel no longer reads far ahead.
+const CONGESTION_THRESHOLD: u16 = MAX_BACKGROUND / 4 * 3;
 
 /// What the kernel should do, where it can.
 const WISHES: [InitFlags; 6] = [
@@ -62,23 +66,6 @@ pub(super) struct Adapter {
     requests: Arc<Requests>,
 }
 
-/// How many requests the kernel had to make: what it remembers itself does not
-/// come here.
-#[derive(Debug, Default)]
-pub struct Requests(AtomicU64);
-
-impl Requests {
-    /// All of them so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl Adapter {
     pub(super) fn new(
         filesystem: Arc<Filesystem>,
@@ -108,7 +95,7 @@ impl Adapter {
         &'a self,
         operation: impl FnOnce(&'a Filesystem) -> Result<T, FsError>,
     ) -> Result<T, Errno> {
-        self.requests.note();
+        let _in_flight = InFlight::new(&*self.requests);
         guard(|| operation(&self.filesystem)).map_err(convert::errno)
     }
 }
@@ -139,6 +126,7 @@ impl fuser::Filesystem for Adapter {
         // fuser asks for reads as large as writes may be.
         let _ = config.set_max_write(MAX_READ);
         let _ = config.set_max_background(MAX_BACKGROUND);
+        let _ = config.set_congestion_threshold(CONGESTION_THRESHOLD);
         Ok(())
     }
 
@@ -180,13 +168,13 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, mut reply: ReplyOpen) {
-        self.requests.note();
+        let in_flight = InFlight::new(Arc::clone(&self.requests));
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(read_only());
         }
         if let Some(opener) = &self.opener {
             // A reply that is dropped by a panic says EIO.
-            match guard(|| Ok(opener.open(convert::ino(ino), reply))) {
+            match guard(|| Ok(opener.open(convert::ino(ino), reply, in_flight))) {
                 Ok(Err(back)) => reply = back,
                 Ok(Ok(())) | Err(_) => return,
             }
@@ -211,13 +199,16 @@ impl fuser::Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.requests.note();
+        let in_flight = InFlight::new(Arc::clone(&self.requests));
         if let Some(opener) = &self.opener {
             opener.read(convert::ino(ino), handle, size);
         }
-        let reply = move |content: Result<Bytes, _>| match content {
-            Ok(content) => reply.data(&content),
-            Err(errno) => reply.error(convert::errno(errno)),
+        let reply = move |content: Result<Bytes, _>| {
+            match content {
+                Ok(content) => reply.data(&content),
+                Err(errno) => reply.error(convert::errno(errno)),
+            }
+            drop(in_flight);
         };
         // A reply that is dropped by a panic says EIO.
         let _ = guard(|| {
@@ -241,7 +232,7 @@ impl fuser::Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.requests.note();
+        let _in_flight = InFlight::new(&*self.requests);
         reply.ok();
         if let Some(opener) = &self.opener {
             let _ = guard(|| {
@@ -252,7 +243,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        self.requests.note();
+        let _in_flight = InFlight::new(&*self.requests);
         if self.opens_directories_itself {
             reply.error(Errno::ENOSYS);
         } else {

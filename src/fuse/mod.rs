@@ -2,6 +2,8 @@
 //! requests into calls of [`crate::fs::Filesystem`] and what they return into
 //! replies; it mounts, and it unmounts what it mounted.
 
+use parking_lot as sync;
+
 mod adapter;
 mod convert;
 mod copies;
@@ -9,12 +11,15 @@ mod handoff;
 mod known;
 mod mount;
 mod opener;
+mod owed;
 mod pool;
 mod push_queue;
 mod pusher;
 mod readers;
+mod requests;
+mod seats;
 mod session;
 
-pub use adapter::Requests;
 pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter};
+pub use requests::Requests;
 pub use session::Session;

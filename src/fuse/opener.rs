@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
@@ -20,14 +21,18 @@ use crate::inode::Ino;
 use crate::sys::SealedFile;
 
 use super::copies::{Copies, Opening, SIZE_MIN, Way};
-use super::pool::Pool;
+use super::pool::{Job, Pool, Size};
 use super::readers::guard;
+use super::requests::{InFlight, Requests};
+use super::seats::STUCK_AFTER;
 
 /// Up to this size, in bytes, a file is copied before it is opened, even if it
 /// could be read in parts.
 const AT_ONCE_MAX: u64 = 64 << 20;
 /// How long no copies are made after one could not be written.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How many threads that make copies may be stuck. Each has some megabytes.
+const STUCK_MAX: usize = 4;
 
 /// Of what needs no copy. Its close means nothing.
 const HANDLE_OTHER: FileHandle = FileHandle(0);
@@ -38,7 +43,26 @@ const HANDLE_NATIVE: FileHandle = FileHandle(2);
 #[derive(Debug)]
 pub(super) struct Opener {
     desk: Arc<Desk>,
-    makers: Pool,
+    makers: Arc<Pool<Making>>,
+}
+
+/// A copy that is to be made.
+struct Making {
+    desk: Arc<Desk>,
+    ino: Ino,
+    size: u64,
+    /// How many bytes came so far.
+    read: Arc<AtomicU64>,
+}
+
+impl Job for Making {
+    fn run(self) {
+        self.desk.make(self.ino, self.size, &self.read);
+    }
+
+    fn pulse(&self) -> Option<Arc<AtomicU64>> {
+        Some(Arc::clone(&self.read))
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +97,7 @@ enum Support {
 struct Waiting {
     reply: ReplyOpen,
     until: Instant,
+    _in_flight: InFlight<Arc<Requests>>,
 }
 
 /// A private copy. Once the kernel has it, nobody else does.
@@ -97,31 +122,39 @@ impl Opener {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // One that waits for a slow disk should not hold up all others.
-        let makers = cores.clamp(2, 4);
+        let makers = Size {
+            usual: cores.clamp(2, 4),
+            stuck: STUCK_MAX,
+        };
         let desk = Arc::new(Desk {
             filesystem: Arc::clone(filesystem),
             state: Mutex::new(State {
                 copies: Copies::new(cache.max_bytes),
                 waiting: HashMap::new(),
                 overdue: HashSet::new(),
-                makers,
+                makers: makers.usual + makers.stuck,
                 support: Support::Unknown,
                 paused_until: None,
                 closed: false,
             }),
             changed: Condvar::new(),
         });
-        let clock = Arc::clone(&desk);
+        let makers = Arc::new(Pool::new("copy", makers)?);
+        let (clock, clocked) = (Arc::clone(&desk), Arc::clone(&makers));
         std::thread::Builder::new()
             .name("opens".to_owned())
-            .spawn(move || clock.end_waits())?;
-        let makers = Pool::new("copy", makers)?;
+            .spawn(move || clock.end_waits(&clocked))?;
         Ok(Some(Self { desk, makers }))
     }
 
     /// Answers an open for reading, now or later. Gives the reply back where
     /// the kernel reads no copies.
-    pub(super) fn open(&self, ino: Ino, reply: ReplyOpen) -> Result<(), ReplyOpen> {
+    pub(super) fn open(
+        &self,
+        ino: Ino,
+        reply: ReplyOpen,
+        in_flight: InFlight<Arc<Requests>>,
+    ) -> Result<(), ReplyOpen> {
         let size = self.desk.size(ino);
         let mut state = self.desk.state.lock();
         if state.support == Support::Unknown {
@@ -140,9 +173,9 @@ impl Opener {
         match state.copies.open(ino, size, at_once) {
             Opening::Asking => open_asking(reply),
             Opening::Native(copy) => self.desk.open_native(&mut state, ino, &copy, reply),
-            Opening::Wait => self.desk.wait(&mut state, ino, reply),
+            Opening::Wait => self.desk.wait(&mut state, ino, reply, in_flight),
             Opening::Make => {
-                self.desk.wait(&mut state, ino, reply);
+                self.desk.wait(&mut state, ino, reply, in_flight);
                 self.make(state, ino, size);
             }
         }
@@ -179,8 +212,15 @@ impl Opener {
             cache.counters.note_evicted(evicted.len());
         }
         drop(evicted);
-        let desk = Arc::clone(&self.desk);
-        self.makers.spawn(move || desk.make(ino, size));
+        let making = Making {
+            desk: Arc::clone(&self.desk),
+            ino,
+            size,
+            read: Arc::default(),
+        };
+        self.makers.spawn(ino, making);
+        // Whoever looks after the threads may be asleep.
+        self.desk.changed.notify_one();
     }
 }
 
@@ -218,11 +258,22 @@ impl Desk {
         }
     }
 
-    fn wait(&self, state: &mut State, ino: Ino, reply: ReplyOpen) {
+    fn wait(
+        &self,
+        state: &mut State,
+        ino: Ino,
+        reply: ReplyOpen,
+        in_flight: InFlight<Arc<Requests>>,
+    ) {
         let patience = self.cache().map_or(Duration::ZERO, |cache| cache.patience);
+        let patience = self.filesystem.patience().unwrap_or(patience).min(patience);
         let until = Instant::now() + patience;
         let waiting = state.waiting.entry(ino).or_default();
-        waiting.push(Waiting { reply, until });
+        waiting.push(Waiting {
+            reply,
+            until,
+            _in_flight: in_flight,
+        });
         self.changed.notify_one();
     }
 
@@ -247,9 +298,9 @@ impl Desk {
     }
 
     /// Makes a copy, and answers those who wait for it.
-    fn make(&self, ino: Ino, size: u64) {
+    fn make(&self, ino: Ino, size: u64, read: &AtomicU64) {
         // That the content is refused is told to who reads it.
-        let copied = guard(|| match self.filesystem.copy(ino) {
+        let copied = guard(|| match self.filesystem.copy(ino, read) {
             Err(FsError::Copy(error)) => Ok(Err(error)),
             copied => copied.map(Ok),
         });
@@ -282,8 +333,9 @@ impl Desk {
         }
     }
 
-    /// Answers those who have waited too long.
-    fn end_waits(&self) {
+    /// Answers those who have waited too long, and looks after threads that are
+    /// stuck.
+    fn end_waits(&self, makers: &Pool<Making>) {
         let mut state = self.state.lock();
         while !state.closed {
             for (ino, reply) in state.take_late(Instant::now()) {
@@ -291,7 +343,10 @@ impl Desk {
                 state.copies.open_asking(ino);
                 open_asking(reply);
             }
-            match state.next_end() {
+            let now = Instant::now();
+            let is_busy = makers.look_after(now, self.filesystem.patience()).is_busy;
+            let look_again = is_busy.then(|| now + STUCK_AFTER);
+            match state.next_end().into_iter().chain(look_again).min() {
                 Some(until) => drop(self.changed.wait_until(&mut state, until)),
                 None => self.changed.wait(&mut state),
             }

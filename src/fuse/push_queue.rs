@@ -16,6 +16,8 @@ const WAITING_MAX: usize = 512;
 const READY_MAX: usize = 8 << 20;
 /// How many files may be ready.
 const READY_FILES_MAX: usize = 512;
+/// How many chunks may wait to be stored.
+const CHUNKS_MAX: usize = 8;
 
 /// Files on their way to the kernel.
 #[derive(Debug, Default)]
@@ -23,6 +25,7 @@ pub(super) struct PushQueue {
     waiting: VecDeque<Ino>,
     ready: VecDeque<(Ino, Bytes)>,
     ready_bytes: usize,
+    chunks: VecDeque<(Ino, u64, Bytes)>,
     /// Whether nobody will ask for more.
     pub(super) closed: bool,
 }
@@ -34,6 +37,8 @@ pub(super) enum Step {
     Read(Ino),
     /// To store one that the kernel knows by now.
     Store(Ino, Bytes),
+    /// To store a part of one, from this byte on.
+    StorePart(Ino, u64, Bytes),
 }
 
 impl PushQueue {
@@ -52,6 +57,9 @@ impl PushQueue {
         if let Some((ino, content)) = ready.and_then(|place| self.remove_ready(place)) {
             return Some(Step::Store(ino, content));
         }
+        if let Some((ino, begin, chunk)) = self.chunks.pop_front() {
+            return Some(Step::StorePart(ino, begin, chunk));
+        }
         self.waiting.pop_front().map(Step::Read)
     }
 
@@ -64,6 +72,21 @@ impl PushQueue {
                 return;
             }
         }
+    }
+
+    /// Lets a part of a file wait to be stored, and tells whether it does.
+    pub(super) fn add_part(&mut self, ino: Ino, begin: u64, chunk: Bytes) -> bool {
+        let fits = self.chunks.len() < CHUNKS_MAX;
+        if fits {
+            self.chunks.push_back((ino, begin, chunk));
+        }
+        fits
+    }
+
+    /// Forgets the files that wait to be read. Those that are asked for will be read
+    /// all the same.
+    pub(super) fn forget_waiting(&mut self) {
+        self.waiting.clear();
     }
 
     /// Takes a file out that is asked for.
@@ -137,5 +160,24 @@ mod tests {
             queue.keep(Ino(number), content(1));
         }
         assert_eq!(queue.ready.len(), READY_FILES_MAX);
+        for number in 0..20 {
+            assert_eq!(queue.add_part(Ino(3), number, content(1)), number < 8);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_forgotten_and_what_is_there_is_not() {
+        let mut queue = PushQueue::default();
+        queue.add(vec![Ino(2), Ino(3)]);
+        queue.keep(Ino(4), content(5));
+        queue.add_part(Ino(5), 6, content(7));
+        queue.forget_waiting();
+        assert!(matches!(queue.take(Ino(2)), Caught::No));
+        assert_eq!(
+            queue.next(|_| false),
+            Some(Step::StorePart(Ino(5), 6, content(7)))
+        );
+        assert_eq!(queue.next(|_| true), Some(Step::Store(Ino(4), content(5))));
+        assert_eq!(queue.next(|_| true), None);
     }
 }

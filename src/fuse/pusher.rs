@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,19 +18,25 @@ use crate::inode::Ino;
 
 use super::handoff::Handoff;
 use super::known::Known;
+use super::pool::Condition;
 use super::push_queue::{PushQueue, Step};
 use super::readers::guard;
+use super::seats::Seats;
 
 /// How long a reader that has caught up is kept waiting, such that more than
 /// one file is there when it goes on. Its own file is ready by then; this is
 /// the price of a few round trips.
 const HEAD_START: Duration = Duration::from_micros(500);
 
+/// How many threads may be stuck in the source, and are replaced.
+const STUCK_MAX: usize = 8;
+
 /// Threads that read files, check them, and store them in the kernel's page
 /// cache.
 ///
 /// They are threads of their own because storing waits for a page that is being
-/// read at the same time, and that read must be answered meanwhile.
+/// read at the same time, and that read must be answered meanwhile. And nobody
+/// waits for them, whatever they wait for.
 #[derive(Debug)]
 pub(super) struct Pusher(Arc<Shared>);
 
@@ -40,6 +47,11 @@ struct Shared {
     handoff: Arc<Handoff>,
     queue: Mutex<PushQueue>,
     changed: Condvar,
+    /// Where threads sit while they do something.
+    seats: Seats,
+    threads: AtomicUsize,
+    /// How many threads there are that are not stuck.
+    usual: usize,
 }
 
 /// What became of a file that is asked for.
@@ -67,14 +79,37 @@ impl Pusher {
             handoff: Arc::default(),
             queue: Mutex::default(),
             changed: Condvar::new(),
+            seats: Seats::new(count + STUCK_MAX),
+            threads: AtomicUsize::new(0),
+            usual: count,
         }));
-        for number in 0..count {
-            let shared = Arc::clone(&pusher.0);
-            std::thread::Builder::new()
-                .name(format!("push-{number}"))
-                .spawn(move || shared.work())?;
+        for _ in 0..count {
+            pusher.0.start()?;
         }
         Ok(pusher)
+    }
+
+    /// Replaces threads that are stuck, as long as they are not too many, and tells
+    /// how many there are. To be called every now and then.
+    pub(super) fn look_after(&self, now: Instant) -> Condition {
+        let shared = &self.0;
+        let stuck = shared.seats.stuck(now);
+        let threads = shared.threads.load(Ordering::Relaxed);
+        let live = threads.saturating_sub(stuck);
+        if live < shared.usual {
+            // What comes next may lie in the same place.
+            shared.queue.lock().forget_waiting();
+            let room = (shared.usual + STUCK_MAX).saturating_sub(threads);
+            for _ in 0..(shared.usual - live).min(room) {
+                if shared.start().is_err() {
+                    break;
+                }
+            }
+        }
+        Condition {
+            is_busy: shared.seats.taken() > 0,
+            stuck,
+        }
     }
 
     /// To be told of reads, so that they and the pushes do not wait for each
@@ -94,6 +129,13 @@ impl Pusher {
     pub(super) fn store_chunk(&self, ino: Ino, begin: u64, chunk: &Bytes) {
         // The kernel may have forgotten the file.
         let _ = self.0.notifier.store(fuser::INodeNo(ino.0), begin, chunk);
+    }
+
+    /// The same on one of the threads here.
+    pub(super) fn store_chunk_later(&self, ino: Ino, begin: u64, chunk: Bytes) {
+        if self.0.queue.lock().add_part(ino, begin, chunk) {
+            self.0.changed.notify_one();
+        }
     }
 
     /// Takes a file that is asked for out of those that are to be pushed. If it
@@ -121,10 +163,40 @@ impl Pusher {
 }
 
 impl Shared {
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        self.threads.fetch_add(1, Ordering::Relaxed);
+        let started = std::thread::Builder::new()
+            .name("push".to_owned())
+            .spawn(move || shared.work());
+        if started.is_err() {
+            self.threads.fetch_sub(1, Ordering::Relaxed);
+        }
+        started.map(drop)
+    }
+
     fn work(&self) {
         while let Some(step) = self.next() {
+            let seat = self.seats.take(Instant::now());
             self.go(step);
+            drop(seat);
+            if self.leaves() {
+                return;
+            }
         }
+    }
+
+    /// Whether there is one thread too many, which then is this one.
+    fn leaves(&self) -> bool {
+        let one_less = |threads: usize| {
+            if threads == self.usual {
+                return None;
+            }
+            let stuck = self.seats.stuck(Instant::now());
+            (threads > self.usual + stuck).then(|| threads - 1)
+        };
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.threads.fetch_update(set, get, one_less).is_ok()
     }
 
     fn next(&self) -> Option<Step> {
@@ -141,6 +213,10 @@ impl Shared {
     fn go(&self, step: Step) {
         match step {
             Step::Store(ino, content) => self.store(ino, &content),
+            Step::StorePart(ino, begin, chunk) => {
+                // The kernel may have forgotten the file.
+                let _ = self.notifier.store(fuser::INodeNo(ino.0), begin, &chunk);
+            }
             Step::Read(ino) => {
                 // What cannot be read, the kernel will ask for.
                 let Ok(content) = guard(|| self.filesystem.read_ahead(ino)) else {

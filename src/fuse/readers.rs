@@ -5,12 +5,18 @@
 //! without a chunk table has to be read in full before the first of its bytes
 //! can be; that is done elsewhere, once for each file, and the reads that need
 //! it are set aside until then instead of keeping threads waiting.
+//!
+//! The source may be silent for ever. So each reply lies in a table ([`super::owed`])
+//! from which it is taken when its content is there, or at its deadline; threads that
+//! are stuck are replaced ([`super::pool`]); and while any are, the threads that take
+//! requests read nothing themselves.
 
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -20,51 +26,106 @@ use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::Errno;
 
+use super::handoff::Handoff;
 use super::known::Known;
-use super::pool::Pool;
+use super::owed::{self, Owed, Watch};
+use super::pool::{self, Pool, Size};
 use super::pusher::{Caught, Pusher};
+use super::seats::{STUCK_AFTER, Seats};
 
 /// Up to this size, in bytes, a read is small. The kernel reads ahead in larger
 /// steps.
 const SMALL_READ: u32 = 128 << 10;
+/// So many of the threads that take requests never read.
+const NEVER_READING: usize = 2;
+/// How many threads that read may be stuck.
+const STUCK_READS: usize = 64;
+/// How many threads that hash whole files may be stuck. Each has some megabytes.
+const STUCK_PREPARATIONS: usize = 16;
+/// How often deadlines and stuck threads are looked at, while there is anything to
+/// look at.
+const TICK: Duration = Duration::from_millis(100);
 
-/// One read, and whom to tell.
-struct Job {
+/// The kernel asks once more for one page of what could not be read. Who has just
+/// waited in vain does not wait again for that.
+const ASKS_AGAIN_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    ino: Ino,
     offset: u64,
     size: u32,
     /// Whether the kernel keeps what it gets.
     is_kept: bool,
-    reply: Box<dyn FnOnce(Result<Bytes, Errno>) + Send>,
 }
 
-impl Job {
-    fn new(
-        offset: u64,
-        size: u32,
-        reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
-    ) -> Self {
-        Self {
-            offset,
-            size,
-            is_kept: true,
-            reply: Box::new(reply),
-        }
-    }
+/// A reply, and what it is to.
+struct Reply {
+    wanted: Wanted,
+    give: Box<dyn FnOnce(Result<Bytes, Errno>) + Send>,
+}
+
+type Ticket = owed::Ticket<Reply, Bytes>;
+
+/// One read.
+struct Job {
+    wanted: Wanted,
+    ticket: Ticket,
+    /// Its file was to be pushed, and was read for that.
+    content: Option<Bytes>,
+    /// Its file was to be pushed: its reader is faster than we are.
+    is_caught: bool,
+    /// The files that will be read next, if this one can be read.
+    ahead: Vec<Ino>,
+}
+
+/// What the threads that read do.
+enum Task {
+    Read(Arc<Shared>, Job),
+    /// Closing files of the source, which may take as long as reading them.
+    Close(Arc<Shared>),
+}
+
+/// Checking a whole file, for all reads that wait for that.
+struct Preparation {
+    shared: Arc<Shared>,
+    quick: Arc<Pool<Task>>,
+    ino: Ino,
+    read: Arc<AtomicU64>,
 }
 
 /// The threads, and the reads that are set aside.
-pub(super) struct Readers {
+pub(super) struct Readers(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    quick: Arc<Pool<Task>>,
+    slow: Pool<Preparation>,
+    /// Where threads that take requests sit while they read.
+    seats: Seats,
+    known: Arc<Known>,
+    /// Whether anything is stuck just now.
+    is_stalling: AtomicBool,
+}
+
+/// What all threads know.
+struct Shared {
     filesystem: Arc<Filesystem>,
-    quick: Arc<Pool>,
-    slow: Pool,
+    owed: Arc<Owed<Reply, Bytes>>,
     /// Where files go that will be read next, once there is a connection.
     pusher: Arc<OnceLock<Pusher>>,
-    known: Arc<Known>,
-    /// How many of the threads that take requests are reading, and how many may.
-    busy: AtomicUsize,
-    most_busy: usize,
     /// The files that are being prepared, and who waits for each.
-    preparing: Arc<Mutex<HashMap<Ino, Vec<Job>>>>,
+    preparing: Mutex<HashMap<Ino, Preparing>>,
+    /// The files whose readers have just waited in vain, and until when nobody else
+    /// waits for them.
+    silent: Mutex<HashMap<Ino, Instant>>,
+}
+
+struct Preparing {
+    waiting: Vec<Job>,
+    /// How many bytes came so far.
+    read: Arc<AtomicU64>,
 }
 
 impl Readers {
@@ -76,67 +137,42 @@ impl Readers {
     ) -> io::Result<Self> {
         let known = Arc::new(Known::new(filesystem.statistics().inodes));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
+        let owed = Arc::new(Owed::new(filesystem.patience()));
+        let shared = Arc::new(Shared {
             filesystem,
-            // Some of them wait for the disk.
-            quick: Arc::new(Pool::new("read", (2 * cores).clamp(4, 16))?),
-            slow: Pool::new("prepare", cores.clamp(2, 8))?,
+            owed,
             pusher,
-            busy: AtomicUsize::new(0),
-            most_busy: request_threads.saturating_sub(1),
+            preparing: Mutex::default(),
+            silent: Mutex::default(),
+        });
+        let quick = Size {
+            // Some of them wait for the disk.
+            usual: (2 * cores).clamp(4, 16),
+            stuck: STUCK_READS,
+        };
+        let slow = Size {
+            usual: cores.clamp(2, 8),
+            stuck: STUCK_PREPARATIONS,
+        };
+        let inner = Arc::new(Inner {
+            shared,
+            quick: Arc::new(Pool::new("read", quick)?),
+            slow: Pool::new("prepare", slow)?,
+            seats: Seats::new(request_threads.saturating_sub(NEVER_READING)),
             known,
-            preparing: Arc::default(),
-        })
-    }
-
-    /// Small reads are done on the thread that took the request, for waking up
-    /// another one can take longer than the read; but never on all of these
-    /// threads, so that one is left for metadata however long a read takes.
-    fn read_prepared(&self, ino: Ino, job: Job) {
-        let here = (job.size <= SMALL_READ).then(|| self.read_here()).flatten();
-        let Some(_here) = here else {
-            spawn_read(&self.quick, &self.filesystem, ino, job);
-            return;
-        };
-        let (offset, is_kept) = (job.offset, job.is_kept);
-        read_now(&self.filesystem, ino, job);
-        // The reader goes on meanwhile.
-        if is_kept
-            && let Some(pusher) = self.pusher.get()
-            && let Some((begin, chunk)) = self.filesystem.chunk_at_hand(ino, offset)
-        {
-            pusher.store_chunk(ino, begin, &chunk);
-        }
-    }
-
-    /// A file that was to be pushed is asked for: its reader is faster than we
-    /// are. Before it goes on, more files get ready for it.
-    fn read_caught_up(&self, pusher: &Pusher, ino: Ino, ready: Option<Bytes>, job: Job) {
-        let here = self.read_here();
-        let read = match ready {
-            Some(content) => Ok(part(&content, job.offset, job.size)),
-            None if here.is_some() => guard(|| self.filesystem.read(ino, job.offset, job.size)),
-            None => return spawn_read(&self.quick, &self.filesystem, ino, job),
-        };
-        if here.is_some() {
-            pusher.help();
-        }
-        drop(here);
-        (job.reply)(read);
-    }
-
-    /// Counts this thread among those that read, if there may be one more.
-    fn read_here(&self) -> Option<Here<'_>> {
-        let more = |busy| (busy < self.most_busy).then_some(busy + 1);
-        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
-        let counted = self.busy.fetch_update(set, get, more);
-        // Made only where it was counted: it counts back when it is dropped.
-        counted.ok().map(|_| Here(&self.busy))
+            is_stalling: AtomicBool::new(false),
+        });
+        let readers = Self(inner);
+        let inner = Arc::clone(&readers.0);
+        std::thread::Builder::new()
+            .name("deadlines".to_owned())
+            .spawn(move || inner.watch())?;
+        Ok(readers)
     }
 
     /// What the kernel was told of.
     pub(super) fn known(&self) -> &Arc<Known> {
-        &self.known
+        &self.0.known
     }
 
     /// Reads, and replies, here or on another thread.
@@ -147,30 +183,36 @@ impl Readers {
         size: u32,
         reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
     ) {
-        let Some(pusher) = self.pusher.get() else {
-            self.answer(ino, Job::new(offset, size, reply));
-            return;
+        let inner = &*self.0;
+        let now = Instant::now();
+        let wanted = Wanted {
+            ino,
+            offset,
+            size,
+            is_kept: true,
+        };
+        let Some(pusher) = inner.shared.pusher.get() else {
+            return inner.answer(Job::new(&inner.shared.owed, wanted, now, reply), now);
         };
         if let Some(content) = pusher.handoff().begin_read(ino) {
             reply(Ok(part(&content, offset, size)));
             return;
         }
-        let handoff = Arc::clone(pusher.handoff());
-        let job = Job::new(offset, size, move |read| {
+        let reading = Reading(Arc::clone(pusher.handoff()), ino);
+        let mut job = Job::new(&inner.shared.owed, wanted, now, move |read| {
             reply(read);
-            handoff.end_read(ino);
+            drop(reading);
         });
-        if offset != 0 {
-            self.answer(ino, job);
-            return;
+        if offset == 0 {
+            inner.known.settle();
+            job.ahead = inner.shared.filesystem.expect_after(ino);
+            let caught = pusher.catch(ino);
+            job.is_caught = !matches!(caught, Caught::No);
+            if let Caught::Ready(content) = caught {
+                job.content = Some(content);
+            }
         }
-        self.known.settle();
-        pusher.push(self.filesystem.expect_after(ino));
-        match pusher.catch(ino) {
-            Caught::No => self.answer(ino, job),
-            Caught::Waiting => self.read_caught_up(pusher, ino, None, job),
-            Caught::Ready(content) => self.read_caught_up(pusher, ino, Some(content), job),
-        }
+        inner.answer(job, now);
     }
 
     /// The same for who reads past the page cache (`O_DIRECT`), and to whom
@@ -182,46 +224,313 @@ impl Readers {
         size: u32,
         reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
     ) {
-        let mut job = Job::new(offset, size, reply);
-        job.is_kept = false;
-        self.answer(ino, job);
-    }
-
-    fn answer(&self, ino: Ino, job: Job) {
-        if self.filesystem.is_prepared(ino) {
-            self.read_prepared(ino, job);
-            return;
-        }
-        let mut preparing = self.preparing.lock();
-        if let Some(waiting) = preparing.get_mut(&ino) {
-            waiting.push(job);
-            return;
-        }
-        preparing.insert(ino, vec![job]);
-        drop(preparing);
-        let filesystem = Arc::clone(&self.filesystem);
-        let quick = Arc::clone(&self.quick);
-        let preparing = Arc::clone(&self.preparing);
-        self.slow.spawn(move || {
-            let prepared = guard(|| filesystem.prepare(ino));
-            let waiting = preparing.lock().remove(&ino).unwrap_or_default();
-            for job in waiting {
-                match prepared {
-                    Ok(()) => spawn_read(&quick, &filesystem, ino, job),
-                    Err(errno) => (job.reply)(Err(errno)),
-                }
-            }
-        });
+        let now = Instant::now();
+        let wanted = Wanted {
+            ino,
+            offset,
+            size,
+            is_kept: false,
+        };
+        let job = Job::new(&self.0.shared.owed, wanted, now, reply);
+        self.0.answer(job, now);
     }
 }
 
-/// A thread that takes requests and reads now; it is counted until this is
-/// dropped.
-struct Here<'a>(&'a AtomicUsize);
-
-impl Drop for Here<'_> {
+impl Drop for Readers {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.owed.close();
+    }
+}
+
+impl Job {
+    fn new(
+        owed: &Arc<Owed<Reply, Bytes>>,
+        wanted: Wanted,
+        now: Instant,
+        reply: impl FnOnce(Result<Bytes, Errno>) + Send + 'static,
+    ) -> Self {
+        let give = Box::new(reply);
+        Self {
+            wanted,
+            ticket: owed.owe(Reply { wanted, give }, now),
+            content: None,
+            is_caught: false,
+            ahead: Vec::new(),
+        }
+    }
+
+    fn answer(self, read: Result<Bytes, Errno>) {
+        // Nothing is left of it after its deadline.
+        if let Some(reply) = self.ticket.take() {
+            (reply.give)(read);
+        }
+    }
+}
+
+impl Inner {
+    fn answer(&self, job: Job, now: Instant) {
+        if self.is_stalling.load(Ordering::Relaxed) && job.content.is_none() {
+            self.answer_in_stall(job, now);
+        } else if job.content.is_some() || self.shared.filesystem.is_prepared(job.wanted.ino) {
+            self.answer_prepared(job, now);
+        } else {
+            self.set_aside(job, now);
+        }
+    }
+
+    /// While something is stuck, nobody waits who need not, nor for what is known to
+    /// be stuck.
+    fn answer_in_stall(&self, mut job: Job, now: Instant) {
+        let Wanted {
+            ino, offset, size, ..
+        } = job.wanted;
+        if let Some(content) = self.shared.filesystem.at_hand(ino, offset, size) {
+            self.shared.push(&mut job);
+            return job.answer(Ok(content));
+        }
+        if self.shared.is_silent(ino, now) {
+            return job.answer(Err(Errno::IO));
+        }
+        let is_prepared = self.shared.filesystem.is_prepared(ino);
+        let is_lost = if is_prepared {
+            self.quick.is_lost()
+        } else {
+            self.slow.is_lost()
+        };
+        if is_lost {
+            self.shared.filesystem.note_stalled(ino, offset, size);
+            return job.answer(Err(Errno::IO));
+        }
+        if is_prepared {
+            self.spawn(job);
+        } else {
+            self.set_aside(job, now);
+        }
+    }
+
+    fn spawn(&self, job: Job) {
+        let ino = job.wanted.ino;
+        self.quick
+            .spawn(ino, Task::Read(Arc::clone(&self.shared), job));
+    }
+
+    /// Small reads are done on the thread that took the request, for waking up
+    /// another one can take longer than the read; but never on all of these
+    /// threads, so that some are left for metadata however long a read takes.
+    fn answer_prepared(&self, job: Job, now: Instant) {
+        let wanted = job.wanted;
+        if self.is_stalling.load(Ordering::Relaxed) {
+            if let Some(content) = &job.content {
+                let content = part(content, wanted.offset, wanted.size);
+                job.ticket.is_ready(content, now + STUCK_AFTER);
+            }
+            return self.spawn(job);
+        }
+        let seat = (wanted.size <= SMALL_READ).then(|| self.seats.take(now));
+        let Some(_seat) = seat.flatten() else {
+            return self.spawn(job);
+        };
+        self.shared.read(job);
+        // The reader goes on meanwhile.
+        if let Some((pusher, begin, chunk)) = self.shared.chunk_at_hand(wanted) {
+            pusher.store_chunk(wanted.ino, begin, &chunk);
+        }
+        if self.shared.filesystem.has_unused() {
+            let task = Task::Close(Arc::clone(&self.shared));
+            self.quick.spawn(CLOSING, task);
+        }
+    }
+
+    fn set_aside(&self, job: Job, now: Instant) {
+        let ino = job.wanted.ino;
+        let mut preparing = self.shared.preparing.lock();
+        if let Some(found) = preparing.get_mut(&ino) {
+            job.ticket.needs(&found.read, now);
+            found.waiting.push(job);
+            return;
+        }
+        let read = Arc::default();
+        job.ticket.needs(&read, now);
+        let waiting = vec![job];
+        let read_too = Arc::clone(&read);
+        preparing.insert(ino, Preparing { waiting, read });
+        drop(preparing);
+        let preparation = Preparation {
+            shared: Arc::clone(&self.shared),
+            quick: Arc::clone(&self.quick),
+            ino,
+            read: read_too,
+        };
+        self.slow.spawn(ino, preparation);
+    }
+
+    /// Looks after deadlines and stuck threads.
+    fn watch(&self) {
+        let owed = &self.shared.owed;
+        let mut seen = 0;
+        let mut is_busy = true;
+        while owed.wait(TICK, is_busy, &mut seen) == Watch::GoOn {
+            is_busy = self.look_after(Instant::now());
+        }
+    }
+
+    /// Whether anything is going on.
+    fn look_after(&self, now: Instant) -> bool {
+        let patience = self.shared.filesystem.patience();
+        let mut conditions = vec![
+            self.quick.look_after(now, patience),
+            self.slow.look_after(now, patience),
+            pool::Condition {
+                is_busy: self.seats.taken() > 0,
+                stuck: self.seats.stuck(now),
+            },
+        ];
+        let pusher = self.shared.pusher.get();
+        conditions.extend(pusher.map(|pusher| pusher.look_after(now)));
+        let is_stalling = conditions.iter().any(|condition| condition.stuck > 0);
+        self.is_stalling.store(is_stalling, Ordering::Relaxed);
+        for (reply, content) in self.shared.owed.take_due(now) {
+            let Wanted {
+                ino, offset, size, ..
+            } = reply.wanted;
+            if content.is_none() {
+                self.shared.filesystem.note_stalled(ino, offset, size);
+                let until = now + ASKS_AGAIN_WITHIN;
+                self.shared.silent.lock().insert(ino, until);
+            }
+            // A reply that is dropped by a panic says EIO.
+            let _ = guard(|| {
+                (reply.give)(content.ok_or(Errno::IO));
+                Ok(())
+            });
+        }
+        if is_stalling {
+            self.shared.forget_answered();
+        }
+        self.shared.silent.lock().retain(|_, until| *until > now);
+        conditions.iter().any(|condition| condition.is_busy)
+    }
+}
+
+impl Shared {
+    /// Reads what is wanted, and replies.
+    fn read(&self, mut job: Job) {
+        let Wanted {
+            ino, offset, size, ..
+        } = job.wanted;
+        let read = match job.content.take() {
+            Some(content) => Ok(part(&content, offset, size)),
+            None => guard(|| self.filesystem.read(ino, offset, size)),
+        };
+        if !self.silent.lock().is_empty() {
+            self.silent.lock().remove(&ino);
+        }
+        if let Ok(content) = &read {
+            self.push(&mut job);
+            if job.is_caught
+                && let Some(pusher) = self.pusher.get()
+            {
+                // Before the reader goes on, more files get ready for it. If one of
+                // them is stuck, that is no reason to wait.
+                let soon = Instant::now() + STUCK_AFTER;
+                job.ticket.is_ready(content.clone(), soon);
+                pusher.help();
+            }
+        }
+        job.answer(read);
+    }
+
+    /// Has the files pushed that will be read next. Not before this one is there: if
+    /// it is stuck, they are most likely too.
+    fn push(&self, job: &mut Job) {
+        if let Some(pusher) = self.pusher.get() {
+            pusher.push(std::mem::take(&mut job.ahead));
+        }
+    }
+
+    /// All of the chunk of which a part was read, to be stored.
+    fn chunk_at_hand(&self, wanted: Wanted) -> Option<(&Pusher, u64, Bytes)> {
+        let pusher = self.pusher.get().filter(|_| wanted.is_kept)?;
+        let (begin, chunk) = self.filesystem.chunk_at_hand(wanted.ino, wanted.offset)?;
+        Some((pusher, begin, chunk))
+    }
+
+    fn is_silent(&self, ino: Ino, now: Instant) -> bool {
+        let silent = self.silent.lock();
+        silent.get(&ino).is_some_and(|until| *until > now)
+    }
+
+    /// Lets go of reads that were set aside and have been answered.
+    fn forget_answered(&self) {
+        for preparing in self.preparing.lock().values_mut() {
+            preparing.waiting.retain(|job| job.ticket.is_owed());
+        }
+    }
+}
+
+/// Closing takes turns with the files that are read.
+const CLOSING: Ino = Ino(0);
+
+impl pool::Job for Task {
+    fn run(self) {
+        let shared = match self {
+            Self::Read(shared, job) => {
+                let wanted = job.wanted;
+                shared.read(job);
+                if wanted.size <= SMALL_READ
+                    && let Some((pusher, begin, chunk)) = shared.chunk_at_hand(wanted)
+                {
+                    pusher.store_chunk_later(wanted.ino, begin, chunk);
+                }
+                shared
+            }
+            Self::Close(shared) => shared,
+        };
+        shared.filesystem.close_unused();
+    }
+
+    fn is_wanted(&self) -> bool {
+        match self {
+            Self::Read(_, job) => job.ticket.is_owed(),
+            Self::Close(_) => true,
+        }
+    }
+}
+
+impl pool::Job for Preparation {
+    fn run(self) {
+        let Self {
+            shared,
+            quick,
+            ino,
+            read,
+        } = self;
+        let prepared = guard(|| shared.filesystem.prepare(ino, &read));
+        shared.silent.lock().remove(&ino);
+        let done = shared.preparing.lock().remove(&ino);
+        let now = Instant::now();
+        for job in done.into_iter().flat_map(|done| done.waiting) {
+            match prepared {
+                Ok(()) => {
+                    job.ticket.begin(now);
+                    quick.spawn(ino, Task::Read(Arc::clone(&shared), job));
+                }
+                Err(errno) => job.answer(Err(errno)),
+            }
+        }
+    }
+
+    fn pulse(&self) -> Option<Arc<AtomicU64>> {
+        Some(Arc::clone(&self.read))
+    }
+}
+
+/// A read that the handoff knows of, until this is dropped.
+struct Reading(Arc<Handoff>, Ino);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.end_read(self.1);
     }
 }
 
@@ -231,16 +540,6 @@ fn part(content: &Bytes, offset: u64, size: u32) -> Bytes {
     let begin = usize::try_from(offset).unwrap_or(length).min(length);
     let end = begin.saturating_add(size as usize).min(length);
     content.slice(begin..end)
-}
-
-fn spawn_read(pool: &Pool, filesystem: &Arc<Filesystem>, ino: Ino, job: Job) {
-    let filesystem = Arc::clone(filesystem);
-    pool.spawn(move || read_now(&filesystem, ino, job));
-}
-
-fn read_now(filesystem: &Filesystem, ino: Ino, job: Job) {
-    let read = guard(|| filesystem.read(ino, job.offset, job.size));
-    (job.reply)(read);
 }
 
 /// Runs an operation; a panic in it becomes an error of this operation, and
@@ -262,7 +561,8 @@ pub(super) fn guard<T>(operation: impl FnOnce() -> Result<T, FsError>) -> Result
 impl std::fmt::Debug for Readers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Readers")
-            .field("preparing", &self.preparing.lock().len())
+            .field("owed", &self.0.shared.owed.count())
+            .field("preparing", &self.0.shared.preparing.lock().len())
             .finish_non_exhaustive()
     }
 }
@@ -331,6 +631,14 @@ mod tests {
     }
 
     fn filesystem(source: Gated, is_right: bool) -> Arc<Filesystem> {
+        filesystem_with(source, is_right, None)
+    }
+
+    fn filesystem_with(
+        source: Gated,
+        is_right: bool,
+        patience: Option<Duration>,
+    ) -> Arc<Filesystem> {
         let file = |path: &[u8], size: u64, fill: u8| Resource {
             paths: vec![ManifestPath::parse(path).unwrap()],
             metadata: Metadata::new(FileMode::from_stat(0o100_644).unwrap()),
@@ -350,7 +658,11 @@ mod tests {
         };
         let bytes = manifest.encode(Form::Full).unwrap();
         let table = InodeTable::build(&bytes, &Limits::default(), RootOwner::default()).unwrap();
-        let verifier = Verifier::new(Box::new(source), Options::default()).unwrap();
+        let options = Options {
+            patience,
+            ..Options::default()
+        };
+        let verifier = Verifier::new(Box::new(source), options).unwrap();
         Arc::new(Filesystem::new(
             table,
             verifier,
@@ -389,23 +701,49 @@ mod tests {
         assert_eq!(bytes, 5 + BIG + 2 * 131_072);
     }
 
-    /// If all of them stored at a time, each could wait for a page that only
-    /// another one of them can let go.
+    /// Each of them at its own deadline, and nobody twice.
     #[test]
-    fn one_thread_is_always_left_for_requests() {
-        let filesystem = filesystem(Gated::default(), true);
-        let readers = Readers::new(filesystem, Arc::default(), 3).unwrap();
-        for _ in 0..3 {
-            let first = readers.read_here();
-            let second = readers.read_here();
-            assert!(first.is_some() && second.is_some());
-            for _ in 0..5 {
-                assert!(readers.read_here().is_none());
-            }
-            drop(first);
-            assert!(readers.read_here().is_some());
+    fn all_who_wait_hear_at_their_deadline() {
+        const TIMEOUT: Duration = Duration::from_millis(400);
+        let source = Gated::default();
+        let filesystem = filesystem_with(source.clone(), true, Some(TIMEOUT));
+        let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
+        let readers = Readers::new(Arc::clone(&filesystem), Arc::default(), 4).unwrap();
+        let (say, hear) = mpsc::channel();
+        for number in 0..20 {
+            let (say, begin) = (say.clone(), Instant::now());
+            readers.read(big, number, 1, move |read| {
+                say.send((read, begin.elapsed())).unwrap();
+            });
+            std::thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(readers.busy.load(Ordering::Relaxed), 0);
+        for _ in 0..20 {
+            let (read, took) = hear.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(read, Err(Errno::IO));
+            assert!(took >= TIMEOUT, "{took:?}");
+        }
+        assert_eq!(filesystem.stalls(), 20);
+        // The kernel asks again at once, and gets the same answer.
+        let (say_again, again) = mpsc::channel();
+        readers.read(big, 0, 1, move |read| say_again.send(read).unwrap());
+        assert_eq!(again.try_recv(), Ok(Err(Errno::IO)));
+        assert_eq!(readers.0.shared.owed.count(), 0);
+
+        *source.0.open.lock() = true;
+        source.0.opened.notify_all();
+        let begin = Instant::now();
+        let (say_late, late) = mpsc::channel();
+        while {
+            let say = say_late.clone();
+            readers.read(big, 0, 1, move |read| say.send(read).unwrap());
+            late.recv_timeout(PATIENCE).unwrap().is_err()
+        } {
+            assert!(begin.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(say);
+        // What came late was given to nobody.
+        assert!(hear.recv().is_err());
     }
 
     #[test]

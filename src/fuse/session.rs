@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
 
-use super::adapter::{Adapter, Requests};
+use super::adapter::Adapter;
 use super::pusher::Pusher;
+use super::requests::Requests;
 
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
@@ -17,9 +18,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// How many threads take requests. They also do small reads, all but one of
+    /// How many threads take requests. They also do small reads, all but two of
     /// them; what is slow is done by others.
-    pub const REQUEST_THREADS: usize = 3;
+    pub const REQUEST_THREADS: usize = 4;
 
     /// Answers the first message of the kernel.
     ///

@@ -8,6 +8,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 
@@ -41,15 +42,24 @@ pub enum CopyError {
 
 impl Verifier {
     /// Fills `to` with the content of a file, all of it checked, and seals it.
+    /// `read` counts the bytes that came so far.
     ///
     /// # Errors
     /// See [`CopyError`].
-    pub fn copy(&self, declared: &Declared<'_>, to: PrivateFile) -> Result<SealedFile, CopyError> {
+    pub fn copy(
+        &self,
+        declared: &Declared<'_>,
+        to: PrivateFile,
+        read: &AtomicU64,
+    ) -> Result<SealedFile, CopyError> {
+        let copying = |plan| Copying {
+            declared,
+            plan,
+            read,
+        };
         self.plan(declared)
             .and_then(|plan| {
-                self.with_file(declared, |file| {
-                    copy_checked(&Copying { declared, plan }, file, &to)
-                })
+                self.with_file(declared, |file| copy_checked(&copying(plan), file, &to))
             })
             .map_err(|reason| VerifyError::new(declared.path, 0, declared.size, reason))?
             .and_then(|()| to.seal())
@@ -62,6 +72,7 @@ impl Verifier {
 struct Copying<'a> {
     declared: &'a Declared<'a>,
     plan: Plan<'a>,
+    read: &'a AtomicU64,
 }
 
 type Piece = (Range<u64>, Arc<Vec<u8>>);
@@ -152,6 +163,7 @@ fn move_pieces(
         let bytes: &mut Vec<u8> = Arc::make_mut(&mut room);
         bytes.resize((range.end - range.start) as usize, 0);
         let count = read(bytes, range.start).map_err(Reason::Io)?;
+        copying.read.fetch_add(count as u64, Ordering::Relaxed);
         if count < bytes.len() {
             return Err(declared.short(range.start.saturating_add(count as u64)));
         }
@@ -213,7 +225,7 @@ impl<'a> Check<'a> {
                     .iter_mut()
                     .for_each(|(_, hasher)| hasher.update(bytes));
             }
-            Self::Chunks(Copying { declared, plan }, chunks) => {
+            Self::Chunks(Copying { declared, plan, .. }, chunks) => {
                 let mut begin = range.start;
                 while begin < range.end {
                     let index = plan.index_of(begin);

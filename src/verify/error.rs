@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::escape::Escaped;
@@ -53,6 +54,8 @@ pub enum Reason {
     Source(SourceError),
     /// Reading it failed.
     Io(io::Error),
+    /// The source has been silent for too long.
+    Stalled(Duration),
 }
 
 /// Two digests that should be one.
@@ -102,6 +105,7 @@ impl Reason {
             Self::NoDigest => "digest_unsupported",
             Self::Source(error) => error.reason(),
             Self::Io(_) => "backing_io",
+            Self::Stalled(_) => "stalled",
         }
     }
 }
@@ -119,6 +123,13 @@ impl fmt::Display for Reason {
             Self::NoDigest => f.write_str("the manifest has no digest that can be checked"),
             Self::Source(error) => write!(f, "{error}"),
             Self::Io(error) => write!(f, "cannot be read from the source: {error}"),
+            Self::Stalled(waited) => {
+                write!(
+                    f,
+                    "the source did not give it within {} s",
+                    waited.as_secs_f64()
+                )
+            }
         }
     }
 }
@@ -129,13 +140,15 @@ impl std::error::Error for VerifyError {}
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = &*self.0;
+        match refused.reason {
+            // Nothing is said of the content: nobody has seen it.
+            Reason::Stalled(_) => f.write_str("event=stalled")?,
+            _ => write!(f, "event=refused reason={}", refused.reason.word())?,
+        }
         write!(
             f,
-            "event=refused reason={} path={:?} off={} len={}",
-            refused.reason.word(),
-            refused.path,
-            refused.offset,
-            refused.length
+            " path={:?} off={} len={}",
+            refused.path, refused.offset, refused.length
         )?;
         match &refused.reason {
             Reason::Digest(digests) => {
@@ -150,6 +163,7 @@ impl fmt::Display for VerifyError {
             }
             Reason::Source(error) => write!(f, " error={:?}", Text(error)),
             Reason::Io(error) => write!(f, " error={:?}", Text(error)),
+            Reason::Stalled(waited) => write!(f, " after={}s", waited.as_secs_f64()),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! One piece of work for all who want its result at the same time.
+//!
+//! `tests/models.rs` tries this file in all orders that its locks can be taken in,
+//! so it takes them from `super::sync`.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use super::sync::{Condvar, Mutex};
 
 /// Runs work once for each key at a time. Whoever comes while it runs waits for
 /// its result; whoever comes after it starts anew, for nothing is remembered.
@@ -33,7 +37,15 @@ impl<K, V> Default for Flights<K, V> {
 
 impl<K: Copy + Eq + Hash, V: Clone> Flights<K, V> {
     /// The result of `work`, from this caller or from the one who is at it.
-    pub(super) fn run(&self, key: K, work: impl Fn() -> V) -> V {
+    ///
+    /// Nothing, if the other one is not done within `patience`: it may be stuck for
+    /// ever. Who is at it is never stopped.
+    pub(super) fn run(
+        &self,
+        key: K,
+        patience: Option<Duration>,
+        work: impl Fn() -> V,
+    ) -> Option<V> {
         loop {
             let mut joined = None;
             let flight = Arc::clone(self.0.lock().entry(key).or_insert_with(|| {
@@ -52,23 +64,40 @@ impl<K: Copy + Eq + Hash, V: Clone> Flights<K, V> {
                 };
                 let value = work();
                 landing.land(State::Done(value.clone()));
-                return value;
+                return Some(value);
             }
-            if let Some(value) = flight.wait() {
-                return value;
+            match flight.wait(patience) {
+                Waited::For(value) => return Some(value),
+                Waited::InVain => {}
+                Waited::TooLong => return None,
             }
         }
     }
 }
 
+/// What came of waiting for somebody else's work.
+enum Waited<V> {
+    For(V),
+    /// It panicked.
+    InVain,
+    TooLong,
+}
+
 impl<V: Clone> Flight<V> {
-    fn wait(&self) -> Option<V> {
+    fn wait(&self, patience: Option<Duration>) -> Waited<V> {
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
         let mut state = self.state.lock();
+        let mut late = false;
         loop {
             match &*state {
-                State::Running => self.landed.wait(&mut state),
-                State::Done(value) => return Some(value.clone()),
-                State::Lost => return None,
+                State::Done(value) => return Waited::For(value.clone()),
+                State::Lost => return Waited::InVain,
+                State::Running if late => return Waited::TooLong,
+                State::Running => {}
+            }
+            match until {
+                Some(until) => late = self.landed.wait_until(&mut state, until).timed_out(),
+                None => self.landed.wait(&mut state),
             }
         }
     }
@@ -94,54 +123,5 @@ impl<K: Copy + Eq + Hash, V> Drop for Landing<'_, K, V> {
         if std::thread::panicking() {
             self.land(State::Lost);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    #[test]
-    fn all_who_wait_share_one_run() {
-        let flights = Flights::default();
-        let runs = AtomicUsize::new(0);
-        let ready = Barrier::new(8);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    ready.wait();
-                    let value = flights.run(1, || {
-                        runs.fetch_add(1, Ordering::Relaxed);
-                        std::thread::sleep(std::time::Duration::from_millis(200));
-                        7
-                    });
-                    assert_eq!(value, 7);
-                });
-            }
-        });
-        assert_eq!(runs.into_inner(), 1);
-        assert_eq!(flights.run(1, || 8), 8);
-    }
-
-    #[test]
-    fn a_panic_frees_those_who_wait() {
-        let flights: Flights<u8, u8> = Flights::default();
-        let ready = Barrier::new(2);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let run = std::panic::AssertUnwindSafe(|| {
-                    flights.run(1, || {
-                        ready.wait();
-                        std::thread::sleep(std::time::Duration::from_millis(100));
-                        panic!("as planned");
-                    })
-                });
-                assert!(std::panic::catch_unwind(run).is_err());
-            });
-            ready.wait();
-            assert_eq!(flights.run(1, || 9), 9);
-        });
     }
 }

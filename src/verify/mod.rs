@@ -15,6 +15,8 @@
 //! write to ([`Verifier::copy`]). No failure is remembered either, so a source that
 //! was repaired serves again at once.
 
+use parking_lot as sync;
+
 mod block;
 mod buffers;
 mod cache;

@@ -5,6 +5,7 @@
 //! for each verifier, so nobody can make a block that fits a tag.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
@@ -26,7 +27,8 @@ pub(super) type Key = [u8; 32];
 pub(super) struct Table(Box<[[u8; 32]]>);
 
 impl Table {
-    /// Reads a whole file, checks it, and keeps the tags.
+    /// Reads a whole file, checks it, and keeps the tags. `read` counts the bytes
+    /// that came so far.
     ///
     /// A digest of the whole can only go byte after byte; reading and tagging
     /// go on beside it.
@@ -34,6 +36,7 @@ impl Table {
         key: &Key,
         declared: &Declared<'_>,
         file: &dyn SourceFile,
+        read: &AtomicU64,
     ) -> Result<Self, Reason> {
         let wanted: Vec<Digest> = declared.whole.iter().collect();
         let hashers: Vec<Hasher> = wanted
@@ -48,7 +51,7 @@ impl Table {
                 .name("hash".to_owned())
                 .spawn_scoped(scope, move || hash(hashers, strides, &give_back))
                 .map_err(Reason::Io)?;
-            let tags = tag_all(key, declared, file, &used, &give);
+            let tags = tag_all(key, declared, file, read, &used, &give);
             drop(give);
             let hashers = hashing
                 .join()
@@ -94,6 +97,7 @@ fn tag_all(
     key: &Key,
     declared: &Declared<'_>,
     file: &dyn SourceFile,
+    read: &AtomicU64,
     used: &Receiver<Vec<u8>>,
     give: &SyncSender<Vec<u8>>,
 ) -> Result<Vec<[u8; 32]>, Reason> {
@@ -106,6 +110,7 @@ fn tag_all(
         stride.resize(room, 0);
         let count = file.read_at(&mut stride, offset).map_err(Reason::Io)?;
         stride.truncate(count);
+        read.fetch_add(count as u64, Ordering::Relaxed);
         offset = offset.saturating_add(count as u64);
         if offset > declared.size {
             return Err(declared.long());

@@ -5,6 +5,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -37,6 +39,9 @@ pub struct Options {
     pub table_cache: usize,
     /// How many files of the source are kept open.
     pub open_files: usize,
+    /// How long anybody waits for somebody else to read what both want; for ever,
+    /// if it is not said.
+    pub patience: Option<Duration>,
 }
 
 impl Default for Options {
@@ -47,6 +52,7 @@ impl Default for Options {
             block_cache: 32 << 20,
             table_cache: 16 << 20,
             open_files: 128,
+            patience: None,
         }
     }
 }
@@ -58,6 +64,9 @@ pub struct Verifier {
     options: Options,
     key: Key,
     files: Mutex<LruCache<FileId, Arc<dyn SourceFile>>>,
+    /// Those that are to be closed. That can take as long as reading them, so it
+    /// is done under no lock, and in nobody's way.
+    unused: Mutex<Vec<Arc<dyn SourceFile>>>,
     buffers: Buffers,
     blocks: ByteCache<BlockId, Bytes>,
     block_flights: Flights<BlockId, Result<Bytes, VerifyError>>,
@@ -83,6 +92,7 @@ impl Verifier {
             options,
             key: sys::random::bytes()?,
             files: Mutex::new(LruCache::new(open_files)),
+            unused: Mutex::default(),
             buffers: Buffers::new(SPARE_BUFFERS),
             blocks: ByteCache::new(options.block_cache),
             block_flights: Flights::default(),
@@ -160,6 +170,63 @@ impl Verifier {
         Some((plan.range(index, declared.size).start, block))
     }
 
+    /// What [`Self::read`] would give, if all of it was checked a short while ago
+    /// and is still kept. Nothing is read for it.
+    #[must_use]
+    pub fn at_hand(&self, declared: &Declared<'_>, offset: u64, size: u32) -> Option<Bytes> {
+        let end = offset.saturating_add(u64::from(size)).min(declared.size);
+        if offset >= end {
+            return Some(Bytes::new());
+        }
+        let plan = self.plan(declared).ok()?;
+        let (first, last) = (plan.index_of(offset), plan.index_of(end - 1));
+        let mut joined = Vec::new();
+        for index in first..=last {
+            let file = declared.id;
+            let block = self.blocks.get(&BlockId { file, index })?;
+            let range = plan.range(index, declared.size);
+            let from = offset.saturating_sub(range.start) as usize;
+            let to = (end.min(range.end) - range.start) as usize;
+            let part = block.slice(from.min(block.len())..to.min(block.len()));
+            if first == last {
+                return Some(part);
+            }
+            joined.extend_from_slice(&part);
+        }
+        Some(joined.into())
+    }
+
+    /// How long anybody waits for the source, as the options say.
+    #[must_use]
+    pub const fn patience(&self) -> Option<Duration> {
+        self.options.patience
+    }
+
+    /// Whether there are files of the source to be closed.
+    #[must_use]
+    pub fn has_unused(&self) -> bool {
+        !self.unused.lock().is_empty()
+    }
+
+    /// Closes files of the source that make room for others. Where nobody calls
+    /// this, a read does it now and then.
+    pub fn close_unused(&self) {
+        let unused = std::mem::take(&mut *self.unused.lock());
+        drop(unused);
+    }
+
+    /// Has a file of the source closed some time.
+    fn retire(&self, file: Option<Arc<dyn SourceFile>>) {
+        let Some(file) = file else { return };
+        let mut unused = self.unused.lock();
+        unused.push(file);
+        let too_many = unused.len() >= UNUSED_MAX;
+        drop(unused);
+        if too_many {
+            self.close_unused();
+        }
+    }
+
     /// Whether a read needs no work but on the blocks that it touches.
     #[must_use]
     pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {
@@ -168,12 +235,14 @@ impl Verifier {
 
     /// Checks the whole of a file that is to be read in blocks and has no
     /// declared ones. [`Self::read`] does it too, if it was not done before.
+    /// `read` counts the bytes that came so far, for whoever wants to see whether
+    /// it gets on.
     ///
     /// # Errors
     /// When the file is refused.
-    pub fn prepare(&self, declared: &Declared<'_>) -> Result<(), VerifyError> {
+    pub fn prepare(&self, declared: &Declared<'_>, read: &AtomicU64) -> Result<(), VerifyError> {
         match self.plan(declared) {
-            Ok(Plan::Private(_)) => self.table(declared).map(drop),
+            Ok(Plan::Private(_)) => self.table(declared, read).map(drop),
             _ => Ok(()),
         }
     }
@@ -195,7 +264,7 @@ impl Verifier {
         let begin = plan.range(*blocks.start(), declared.size).start;
         let length = plan.range(*blocks.end(), declared.size).end - begin;
         let place = |at: u64| (at - begin) as usize;
-        let table = self.table(declared)?;
+        let table = self.table(declared, &AtomicU64::new(0))?;
         self.with_file(declared, |file| {
             let run = read_exact(&self.buffers, declared, file, begin, length)?;
             for index in blocks.clone() {
@@ -244,7 +313,8 @@ impl Verifier {
         if let Some(block) = self.blocks.get(&id) {
             return Ok(block);
         }
-        self.block_flights.run(id, || {
+        let patience = self.options.patience;
+        let block = self.block_flights.run(id, patience, || {
             // It may have landed since we looked.
             if let Some(block) = self.blocks.get(&id) {
                 return Ok(block);
@@ -255,7 +325,18 @@ impl Verifier {
                 self.blocks.put(id, block.clone(), bytes);
             }
             Ok(block)
+        });
+        block.unwrap_or_else(|| {
+            let range = plan.range(index, declared.size);
+            Err(self.stalled(declared, range.start, range.end - range.start))
         })
+    }
+
+    /// That the source did not give some bytes in time.
+    #[must_use]
+    pub fn stalled(&self, declared: &Declared<'_>, offset: u64, length: u64) -> VerifyError {
+        let waited = self.options.patience.unwrap_or_default();
+        VerifyError::new(declared.path, offset, length, Reason::Stalled(waited))
     }
 
     fn load(
@@ -290,7 +371,7 @@ impl Verifier {
                 Ok(block.freeze())
             }),
             Plan::Private(_) => {
-                let table = self.table(declared)?;
+                let table = self.table(declared, &AtomicU64::new(0))?;
                 self.with_file(declared, |file| {
                     let block = read_exact(&self.buffers, declared, file, range.start, length)?;
                     if !table.matches(&self.key, index, &block) {
@@ -304,22 +385,26 @@ impl Verifier {
     }
 
     /// The private table of a large file; the whole of it is checked for that.
-    fn table(&self, declared: &Declared<'_>) -> Result<Arc<Table>, VerifyError> {
+    fn table(&self, declared: &Declared<'_>, read: &AtomicU64) -> Result<Arc<Table>, VerifyError> {
         if let Some(table) = self.tables.get(&declared.id) {
             return Ok(table);
         }
-        self.table_flights.run(declared.id, || {
+        let patience = self.options.patience;
+        let table = self.table_flights.run(declared.id, patience, || {
             if let Some(table) = self.tables.get(&declared.id) {
                 return Ok(table);
             }
             let table = self
-                .with_file(declared, |file| Table::fill(&self.key, declared, file))
+                .with_file(declared, |file| {
+                    Table::fill(&self.key, declared, file, read)
+                })
                 .map(Arc::new)
                 .map_err(|reason| VerifyError::new(declared.path, 0, declared.size, reason))?;
             self.tables
                 .put(declared.id, Arc::clone(&table), table.bytes());
             Ok(table)
-        })
+        });
+        table.unwrap_or_else(|| Err(self.stalled(declared, 0, declared.size)))
     }
 
     /// Opens the file of the source. That we have no descriptor left is nothing
@@ -334,7 +419,13 @@ impl Verifier {
         };
         loop {
             match self.source.open(&content) {
-                Err(SourceError::Exhausted) if self.files.lock().pop_lru().is_some() => {}
+                Err(SourceError::Exhausted) => {
+                    self.close_unused();
+                    let Some((_, file)) = self.files.lock().pop_lru() else {
+                        return Err(SourceError::Exhausted);
+                    };
+                    drop(file);
+                }
                 opened => return opened,
             }
         }
@@ -353,11 +444,13 @@ impl Verifier {
             if let Ok(value) = work(&*file) {
                 return Ok(value);
             }
-            self.files.lock().pop(&declared.id);
+            let replaced = self.files.lock().pop(&declared.id);
+            self.retire(replaced);
         }
         let file: Arc<dyn SourceFile> = self.open(declared).map_err(Reason::Source)?.into();
         let value = work(&*file)?;
-        self.files.lock().put(declared.id, file);
+        let evicted = self.files.lock().push(declared.id, file);
+        self.retire(evicted.map(|(_, file)| file));
         Ok(value)
     }
 
@@ -373,6 +466,9 @@ impl Verifier {
 
 /// How many bytes of buffers are kept to be used again.
 const SPARE_BUFFERS: usize = 8 << 20;
+
+/// How many files may wait to be closed.
+const UNUSED_MAX: usize = 16;
 
 /// How much memory a cached block takes besides its bytes.
 const BLOCK_OVERHEAD: usize = 256;

@@ -56,7 +56,7 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
-                      .manifest_digest, .refusals and .copies
+                      .manifest_digest, .refusals, .stalls and .copies
   cache_dir=DIR       keep verified private copies of files of 1 MiB and more
                       in DIR, for the kernel to read by itself: large reads and
                       mapped files are as fast as on DIR. The copies have no
@@ -73,6 +73,11 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
                       used is always kept; a file whose table is not is hashed
                       in full again when it is read
   open_files=N        how many files of the backing to keep open; 128 by default
+  timeout=SECONDS     how long a reader waits for the backing, 30 by default; then
+                      it gets an I/O error, and the log a line. A fraction is
+                      taken, and 0 lets readers wait for ever. Who waits for a
+                      file that is hashed in full goes on waiting while it comes
+                      with 1 MiB a second or more
   fsname=NAME         what the table of mounts shows as the source
   log=FILE            append the log to FILE
 

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -28,7 +29,7 @@ pub struct Options {
     /// How large they may be together, in bytes: `cache_max=`.
     pub cache_max: Option<u64>,
     /// What is kept of what was checked: `block_cache=`, `table_cache=` and
-    /// `open_files=`.
+    /// `open_files=`; and how long readers wait for the backing: `timeout=`.
     pub verifier: verify::Options,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
@@ -51,7 +52,10 @@ impl Default for Options {
             log: None,
             cache_dir: None,
             cache_max: None,
-            verifier: verify::Options::default(),
+            verifier: verify::Options {
+                patience: Some(TIMEOUT),
+                ..verify::Options::default()
+            },
             allow_other: false,
             suid: false,
             dev: false,
@@ -60,6 +64,9 @@ impl Default for Options {
         }
     }
 }
+
+/// How long readers wait for the backing if nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why mount options are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -232,6 +239,8 @@ impl Options {
                 .map(|size| self.verifier.table_cache = size),
             "open_files" => parse("open_files", value, parse_open_files)
                 .map(|count| self.verifier.open_files = count),
+            "timeout" => parse("timeout", value, parse_timeout)
+                .map(|timeout| self.verifier.patience = timeout),
             "fsname" => {
                 self.fsname = Some(value.to_owned());
                 Ok(())
@@ -270,7 +279,7 @@ fn spell(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace('-', "_")
 }
 
-const WITH_VALUE: [&str; 16] = [
+const WITH_VALUE: [&str; 17] = [
     "backing",
     "block_cache",
     "cache_dir",
@@ -285,6 +294,7 @@ const WITH_VALUE: [&str; 16] = [
     "root",
     "source",
     "table_cache",
+    "timeout",
     "uid",
     "uidmap",
 ];
@@ -368,6 +378,21 @@ fn parse_memory(text: &str) -> Result<usize, String> {
     let size = parse_size(text)?;
     usize::try_from(size).map_err(|_| "more than there can be".to_owned())
 }
+
+/// A number of seconds, with a fraction if there is one; nothing for 0.
+fn parse_timeout(text: &str) -> Result<Option<Duration>, String> {
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse().ok().filter(|_| is_number);
+    seconds
+        .filter(|seconds| *seconds == 0.0 || (0.1..=TIMEOUT_MAX).contains(seconds))
+        .map(|seconds| (seconds > 0.0).then(|| Duration::from_secs_f64(seconds)))
+        .ok_or_else(|| "not a number of seconds from 0.1 to 86400, nor 0 for none".to_owned())
+}
+
+/// Longest time that readers wait, in seconds.
+const TIMEOUT_MAX: f64 = 86_400.0;
 
 fn parse_open_files(text: &str) -> Result<usize, String> {
     let count = text
@@ -467,6 +492,21 @@ mod tests {
             "open_files=65537",
         ] {
             assert!(options(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_has_a_fraction_or_is_none() {
+        let timeout = |list: &str| options(list).map(|parsed| parsed.verifier.patience);
+        assert_eq!(timeout(""), Ok(Some(Duration::from_secs(30))));
+        assert_eq!(timeout("timeout=2"), Ok(Some(Duration::from_secs(2))));
+        let half = Some(Duration::from_millis(500));
+        assert_eq!(timeout("timeout=0.5"), Ok(half));
+        for none in ["timeout=0", "timeout=0.0"] {
+            assert_eq!(timeout(none), Ok(None));
+        }
+        for bad in ["", "-1", "x", "inf", "nan", "1e3", "0.01", "86401", " 1"] {
+            assert!(timeout(&format!("timeout={bad}")).is_err(), "{bad}");
         }
     }
 
