@@ -3,7 +3,7 @@
 #   make              both programs, optimised
 #   make demo         see it work: build, mount, read, tamper, refuse, unmount
 #   make test         format, lints, all tests; mounts for real, so it needs root
-#   make endure       apply, killed and attacked for minutes
+#   make endure       apply and mount, killed and attacked for minutes
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
@@ -40,6 +40,7 @@ lint:
 endure:
 	@sh tests/needs.sh test
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
+	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test supervision -- --test-threads=1 --nocapture no_reader_sees
 
 bench:
 	@sh tests/needs.sh bench

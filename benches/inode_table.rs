@@ -92,7 +92,7 @@ fn measure(files: u64, rounds: u64, report: &mut Report) {
 /// most memory that it took meanwhile, in KiB.
 fn mount(manifest: &Path, backing: &Path, digest: &str) -> (Duration, u64) {
     let (time, mount) = timed(|| Mount::with(manifest, backing, &["--digest", digest]));
-    let peak = memory(mount.pid(), "VmHWM");
+    let peak = memory(mount.worker(), "VmHWM");
     assert!(mount.unmount().success());
     (time, peak)
 }

@@ -15,7 +15,8 @@
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
 //! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], then [`check`], [`archive`] |
-//! | 8 | [`cli`] |
+//! | 8 | [`supervisor`]: the process that mounts, and the one that serves |
+//! | 9 | [`cli`] |
 
 pub mod apply;
 pub mod archive;
@@ -36,6 +37,7 @@ pub mod path;
 pub mod progress;
 pub mod sandbox;
 pub mod source;
+pub mod supervisor;
 pub mod sys;
 pub mod tar;
 pub mod tree;

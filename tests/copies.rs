@@ -11,15 +11,17 @@ mod tree;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use continuity::digest::Algorithm;
 use continuity::fs::{CopyCache, Filesystem, Presentation};
-use continuity::fuse::{MountOptions, Mounted};
+use continuity::fuse::{MountOptions, Session, Unserved};
 use continuity::inode::{InodeTable, RootOwner};
 use continuity::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource};
 use continuity::mode::FileMode;
@@ -280,8 +282,7 @@ fn nothing_is_left_when_the_server_is_killed() {
     let mut open = File::open(mount.join("file")).unwrap();
     assert!(room.used() >= 3 * MIB as u64);
     assert_eq!(fs::read_dir(scene.cache()).unwrap().count(), 0);
-    mount.signal("KILL");
-    mount.wait();
+    mount.kill();
     // Who has it open needs no server.
     let mut bytes = Vec::new();
     open.read_to_end(&mut bytes).unwrap();
@@ -517,7 +518,12 @@ fn an_open_does_not_wait_for_ever() {
         exec: true,
     };
     let _gone = Place(place.clone());
-    let mount = Mounted::mount(filesystem, &place, options).unwrap();
+    let unserved = Unserved::mount(&place, options).unwrap();
+    filesystem.mounted(unserved.device_number());
+    let device = unserved.connection().as_fd().try_clone_to_owned().unwrap();
+    let session = Session::start(device, Arc::new(filesystem)).unwrap();
+    let server = thread::spawn(|| session.serve());
+    let mount = unserved.attach().unwrap();
     let open = |name: &str| {
         let start = Instant::now();
         (File::open(place.join(name)).unwrap(), start.elapsed())
@@ -542,5 +548,6 @@ fn an_open_does_not_wait_for_ever() {
         count_at(&place, "opens") > opens
     };
     wait_until(is_native, || "never read from the copy".to_owned());
-    mount.unmount().unwrap();
+    mount.detach().unwrap();
+    server.join().unwrap().unwrap();
 }

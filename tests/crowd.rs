@@ -56,7 +56,7 @@ fn readers_at_random() {
             });
         }
     });
-    let peak = figure(&format!("/proc/{}", mount.pid()), "VmHWM:");
+    let peak = figure(&format!("/proc/{}", mount.worker()), "VmHWM:");
     assert!(peak <= (64 << 10) + CACHES_KIB, "{peak} KiB");
     assert!(mount.unmount().success());
 }
@@ -139,7 +139,7 @@ fn ten_thousand_readers() {
     let mount = Mount::new(&build(&scratch, &root, &[]), &root);
     run(
         "prlimit",
-        ["--pid", &mount.pid().to_string(), "--nofile=1024:1024"],
+        ["--pid", &mount.worker().to_string(), "--nofile=1024:1024"],
     );
     let together = Barrier::new(THREADS);
     thread::scope(|scope| {
@@ -157,7 +157,7 @@ fn ten_thousand_readers() {
                 .unwrap();
         }
     });
-    let process = format!("/proc/{}", mount.pid());
+    let process = format!("/proc/{}", mount.worker());
     let open = fs::read_dir(format!("{process}/fd")).unwrap().count();
     assert!(open <= 256, "{open} descriptors");
     assert!(figure(&process, "Threads:") <= 32);

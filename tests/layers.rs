@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of each layer, from the lowest.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["sys"],
     &["escape", "progress", "sandbox"],
     &["attributes", "digest", "mode", "path"],
@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 12] = [
     &["fs"],
     &["apply", "build", "cat", "fuse", "list"],
     &["archive", "check"],
+    &["supervisor"],
     &["cli"],
 ];
 
@@ -161,6 +162,19 @@ fn the_library_does_not_print_or_look_around() {
         ];
         for line in code(&file) {
             if module != "cli" && forbidden.iter().any(|word| line.contains(word)) {
+                wrong.push(format!("{}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn unsafe_code_stays_with_the_system_calls() {
+    let mut wrong = Vec::new();
+    for (module, file) in sources() {
+        for line in code(&file) {
+            if module != "sys" && (line.contains("unsafe {") || line.contains("unsafe_code")) {
                 wrong.push(format!("{}: {}", file.display(), line.trim()));
             }
         }

@@ -35,7 +35,7 @@ fn readers_do_not_hear_of_missing_descriptors() {
     let mount = Mount::new(&manifest, &root);
     run(
         "prlimit",
-        ["--pid", &mount.pid().to_string(), "--nofile=40:40"],
+        ["--pid", &mount.worker().to_string(), "--nofile=40:40"],
     );
     for number in 0..300 {
         let content = fs::read(mount.join(number.to_string())).unwrap();

@@ -73,8 +73,8 @@ impl Scene {
         assert_eq!(fs::read(self.path("mount/file")).unwrap(), b"content\n");
     }
 
-    /// The server, found by what it was told to mount on.
-    fn server(&self) -> Option<PathBuf> {
+    /// Supervisor and worker, found by what they were told to mount on.
+    fn servers(&self) -> Vec<PathBuf> {
         let place = self.mountpoint();
         let is_it = |process: &Path| {
             let line = fs::read(process.join("cmdline")).unwrap_or_default();
@@ -87,14 +87,15 @@ impl Scene {
         fs::read_dir("/proc")
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .find(|process| is_it(process))
+            .filter(|process| is_it(process))
+            .collect()
     }
 
     fn unmount(&self) {
         run("umount", [self.mountpoint()]);
         wait_until(
-            || self.server().is_none(),
-            || "the server goes on".to_owned(),
+            || self.servers().is_empty(),
+            || "the servers go on".to_owned(),
         );
         assert_eq!(mounts_at(&self.mountpoint()), [""; 0]);
     }
@@ -126,26 +127,31 @@ fn it_returns_when_the_mount_answers() {
 }
 
 #[test]
-fn its_server_holds_on_to_nothing() {
+fn its_servers_hold_on_to_nothing() {
     let scene = Scene::new();
     let place = scene.mountpoint();
     scene.mounts(&["manifest", place.to_str().unwrap(), "-o", "backing=tree"]);
-    let server = scene.server().unwrap();
-    assert_eq!(fs::read_link(server.join("cwd")).unwrap(), Path::new("/"));
-    for descriptor in ["0", "1", "2"] {
-        let leads_to = fs::read_link(server.join("fd").join(descriptor)).unwrap();
-        assert_eq!(leads_to, Path::new("/dev/null"), "{descriptor}");
+    let servers = scene.servers();
+    assert_eq!(servers.len(), 2);
+    // The session is their own (proc_pid_stat(5), field 6).
+    let session = |server: &Path| {
+        let stat = fs::read_to_string(server.join("stat")).unwrap();
+        let fields = stat.rsplit(')').next().unwrap();
+        fields.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    for server in &servers {
+        assert_eq!(fs::read_link(server.join("cwd")).unwrap(), Path::new("/"));
+        for descriptor in ["0", "1", "2"] {
+            let leads_to = fs::read_link(server.join("fd").join(descriptor)).unwrap();
+            assert_eq!(leads_to, Path::new("/dev/null"), "{descriptor}");
+        }
+        assert_eq!(session(server), session(&servers[0]));
     }
-    // The session is its own (proc_pid_stat(5), field 6).
-    let stat = fs::read_to_string(server.join("stat")).unwrap();
-    let session = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .nth(3)
-        .unwrap();
-    assert_eq!(server.file_name().unwrap(), session);
+    assert!(
+        servers
+            .iter()
+            .any(|server| *server.file_name().unwrap() == *session(server))
+    );
     scene.unmount();
 }
 
@@ -222,14 +228,23 @@ fn a_signal_ends_the_server() {
     let scene = Scene::new();
     let place = scene.mountpoint();
     scene.mounts(&["manifest", place.to_str().unwrap(), "-o", "backing=tree"]);
-    let server = scene.server().unwrap();
+    let is_supervisor = |server: &PathBuf| {
+        let line = fs::read(server.join("cmdline")).unwrap();
+        line.split(|byte| *byte == 0)
+            .any(|word| word == b"--supervise")
+    };
+    let supervisor = scene.servers().into_iter().find(is_supervisor).unwrap();
     run(
         "kill",
-        ["-s".as_ref(), "TERM".as_ref(), server.file_name().unwrap()],
+        [
+            "-s".as_ref(),
+            "TERM".as_ref(),
+            supervisor.file_name().unwrap(),
+        ],
     );
     wait_until(
-        || scene.server().is_none(),
-        || "the server goes on".to_owned(),
+        || scene.servers().is_empty(),
+        || "the servers go on".to_owned(),
     );
     assert_eq!(mounts_at(&place), [""; 0]);
 }

@@ -100,12 +100,12 @@ impl Scene {
     }
 
     fn stop(&mut self) {
-        self.inner.signal("STOP");
+        self.inner.signal_worker("STOP");
         self.stopped = true;
     }
 
     fn go_on(&mut self) {
-        self.inner.signal("CONT");
+        self.inner.signal_worker("CONT");
         self.stopped = false;
     }
 
@@ -123,7 +123,7 @@ impl Scene {
     }
 
     fn threads(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.outer.pid()))
+        fs::read_dir(format!("/proc/{}/task", self.outer.worker()))
             .unwrap()
             .count()
     }

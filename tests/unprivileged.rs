@@ -199,7 +199,7 @@ fn a_dead_mount_is_replaced() {
             &who,
             r#"
 serve
-kill -s KILL $server
+kill -s KILL $server $(cat /proc/$server/task/$server/children)
 wait $server 2>/dev/null
 is_mounted || die "no dead mount"
 serve

@@ -26,7 +26,7 @@ pub fn report(tree: &Tree, plan: &Plan, report: &mut Report) {
         for work in WORKS.iter().rev() {
             (work.run)(tree, mount.path());
         }
-        let [peak, now] = ["VmHWM", "VmRSS"].map(|figure| memory(mount.pid(), figure));
+        let [peak, now] = ["VmHWM", "VmRSS"].map(|figure| memory(mount.worker(), figure));
         report.row(&[
             name.to_owned(),
             mebibytes(peak),

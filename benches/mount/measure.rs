@@ -89,7 +89,7 @@ pub fn measure(tree: &Tree, work: &Work, plan: &Plan) -> Figures {
             let beside = native();
             later.add((work.run)(tree, mount.path()), beside);
         }
-        peak = peak.max(memory(mount.pid(), "VmHWM"));
+        peak = peak.max(memory(mount.worker(), "VmHWM"));
         assert!(mount.unmount().success());
         if round < plan.peer_rounds {
             for (peer, [cold, later]) in peers.iter().zip(&mut others) {

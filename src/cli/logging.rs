@@ -36,13 +36,13 @@ enum Order {
     Flush(SyncSender<()>),
 }
 
-/// Appends the log to a file from now on. Only its owner and group can read it,
-/// for it has names from directories that may be closed to others.
+/// Opens a file to append the log to. Only its owner and group can read it, for
+/// it has names from directories that may be closed to others.
 ///
 /// # Errors
 /// As open(2).
-pub(super) fn redirect(path: &Path) -> io::Result<()> {
-    let file = File::options()
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    File::options()
         .create(true)
         .append(true)
         .mode(0o640)
@@ -53,12 +53,15 @@ pub(super) fn redirect(path: &Path) -> io::Result<()> {
                 error.kind(),
                 format!("cannot open the log {path:?}: {error}"),
             )
-        })?;
+        })
+}
+
+/// Appends the log to this file from now on.
+pub(super) fn redirect(file: File) {
     if let Some(writer) = WRITER.get() {
         // Only a writer that has ended takes nothing.
         let _ = writer.send(Order::Redirect(file));
     }
-    Ok(())
 }
 
 /// Waits until what was logged is written, but not for ever.
@@ -124,15 +127,29 @@ impl Write for Sink {
     }
 }
 
-/// Starts the log. `RUST_LOG` wins over `-v` and `-q`.
-pub(super) fn init(verbose: u8, quiet: bool) {
-    let level = match (quiet, verbose) {
-        (true, _) => LevelFilter::Error,
-        (_, 0) => LevelFilter::Warn,
-        (_, 1) => LevelFilter::Info,
-        (_, 2) => LevelFilter::Debug,
-        _ => LevelFilter::Trace,
-    };
+/// How much is logged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verbosity {
+    /// How much more than warnings.
+    pub verbose: u8,
+    /// Errors only.
+    pub quiet: bool,
+}
+
+impl Verbosity {
+    /// Starts the log. `RUST_LOG` wins over this.
+    pub(super) fn init(self) {
+        init(match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::Error,
+            (_, 0) => LevelFilter::Warn,
+            (_, 1) => LevelFilter::Info,
+            (_, 2) => LevelFilter::Debug,
+            _ => LevelFilter::Trace,
+        });
+    }
+}
+
+fn init(level: LevelFilter) {
     if start_writer().is_err() {
         return;
     }

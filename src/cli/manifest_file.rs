@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,27 @@ impl ManifestFile {
     /// See [`LoadError`].
     pub fn load(&self) -> Result<Vec<u8>, LoadError> {
         load(&self.path, self.pin.digest.as_ref())
+    }
+
+    /// Opens it, for [`Self::load_from`].
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn open(&self) -> Result<File, LoadError> {
+        open(&self.path).map_err(|cause| not_read(&self.path, cause))
+    }
+
+    /// Says which manifest could not be read.
+    pub fn not_read(&self, cause: io::Error) -> LoadError {
+        not_read(&self.path, cause)
+    }
+
+    /// The same as [`Self::load`] of a file that somebody has opened.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_from(&self, file: File) -> Result<Vec<u8>, LoadError> {
+        load_from(&self.path, file, self.pin.digest.as_ref())
     }
 
     /// Says which manifest an error is about.
@@ -133,19 +155,29 @@ fn is_stdin(path: &Path) -> bool {
 /// # Errors
 /// See [`LoadError`].
 pub fn load(path: &Path, pin: Option<&Digest>) -> Result<Vec<u8>, LoadError> {
-    let bytes = if is_stdin(path) {
-        read(io::stdin().lock(), 0)
+    let file = open(path).map_err(|cause| not_read(path, cause))?;
+    load_from(path, file, pin)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if is_stdin(path) {
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
     } else {
-        File::open(path).and_then(|file| {
-            let size = file.metadata()?.len();
-            read(file, size)
-        })
-    };
+        File::open(path)
+    }
+}
+
+fn not_read(path: &Path, cause: io::Error) -> LoadError {
+    LoadError::Read {
+        file: Name::of(path),
+        cause,
+    }
+}
+
+fn load_from(path: &Path, file: File, pin: Option<&Digest>) -> Result<Vec<u8>, LoadError> {
+    let bytes = file.metadata().and_then(|found| read(file, found.len()));
     let bytes = bytes
-        .map_err(|cause| LoadError::Read {
-            file: Name::of(path),
-            cause,
-        })?
+        .map_err(|cause| not_read(path, cause))?
         .ok_or_else(|| LoadError::Size(Name::of(path)))?;
     if let Some(wanted) = pin {
         let found = wanted.algorithm().hash(&bytes);

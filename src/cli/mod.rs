@@ -31,9 +31,12 @@ mod stats;
 mod verify;
 mod whiteouts;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+
+use logging::Verbosity;
 
 /// Why a subcommand could not do its work; printed by [`report`] alone.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -100,14 +103,14 @@ enum Command {
 }
 
 impl Command {
-    fn run(&self, quiet: bool) -> Result<Outcome, Failure> {
+    fn run(&self, quiet: bool, words: &[OsString]) -> Result<Outcome, Failure> {
         match self {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
             Self::Diff(arguments) => diff::run(arguments, quiet),
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
-            Self::Mount(arguments) => mount::run(arguments),
+            Self::Mount(arguments) => mount::run(arguments, words),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),
@@ -130,13 +133,24 @@ impl Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let worker = mount::worker::Role::take(&mut words);
+    let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
         Err(error) => return report::usage("continuity", &error),
     };
-    let verbosity = arguments.verbose + arguments.command.verbosity();
-    logging::init(verbosity, arguments.quiet);
-    let result = arguments.command.run(arguments.quiet);
+    let verbosity = Verbosity {
+        verbose: arguments.verbose + arguments.command.verbosity(),
+        quiet: arguments.quiet,
+    };
+    let result = match (worker, &arguments.command) {
+        // It starts its log itself, when it is ready to.
+        (Some(role), Command::Mount(arguments)) => mount::work(arguments, role, verbosity),
+        (_, command) => {
+            verbosity.init();
+            command.run(arguments.quiet, &words)
+        }
+    };
     logging::finish();
     match result {
         Ok(outcome) => outcome.into(),

@@ -1,7 +1,7 @@
 //! The helper of mount(8): `mount.continuity SPEC DIR -o backing=DIR`.
 //!
-//! It starts itself anew as the server and returns when that has mounted, or
-//! has failed. The server tells so on its standard output, and then gives up
+//! It starts itself anew as the supervisor and returns when that has mounted, or
+//! has failed. The supervisor tells so on its standard output, and then gives up
 //! all that it was given, so that nobody waits for it.
 
 use std::ffi::OsString;
@@ -13,17 +13,19 @@ use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory, Parser};
 
-use crate::sys;
+use crate::sys::{self, process::Process};
 
+use super::logging::{self, Verbosity};
 use super::manifest_file::{ManifestFile, Pin};
 use super::mount::options::Options;
-use super::mount::serve::{self, Request};
-use super::{Failure, logging, report};
+use super::mount::serve::{self, End, Request};
+use super::mount::worker;
+use super::{Failure, report};
 
 const PROGRAM: &str = "mount.continuity";
-/// The first argument of the server.
-const SERVE: &str = "--serve";
-/// What the server says when it has mounted.
+/// The first argument of the supervisor.
+const SUPERVISE: &str = "--supervise";
+/// What the supervisor says when it has mounted.
 const READY: &str = "ready";
 /// How long mounting may take. A manifest of ten million files takes seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -82,8 +84,9 @@ pub(super) fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    let is_server = words.get(1).is_some_and(|word| word == SERVE);
-    if is_server {
+    let worker = worker::Role::take(&mut words);
+    let is_supervisor = words.get(1).is_some_and(|word| word == SUPERVISE);
+    if is_supervisor {
         words.remove(1);
     }
     let arguments = match Arguments::try_parse_from(&words) {
@@ -94,22 +97,21 @@ pub fn main() -> ExitCode {
         Ok(request) => request,
         Err(error) => return fail(error.as_ref(), status::USAGE),
     };
-    logging::init(arguments.verbose + 1, false);
-    if is_server {
-        let served = serve_in_background(&request);
-        logging::finish();
-        return match served {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(error.as_ref(), status::FAILURE),
-        };
+    let verbosity = Verbosity {
+        verbose: arguments.verbose + 1,
+        quiet: false,
+    };
+    if let Some(role) = worker {
+        return end(worker::run(&request, role, verbosity).map(|()| End::Gone));
+    }
+    verbosity.init();
+    if is_supervisor {
+        return end(supervise_in_background(&request, &words));
     }
     if arguments.fake {
-        return match serve::check(&request) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(error.as_ref(), status::FAILURE),
-        };
+        return end(serve::check(&request, &words));
     }
-    start_server(words).unwrap_or_else(|error| fail(&error, status::SYSTEM))
+    start_supervisor(words).unwrap_or_else(|error| fail(&error, status::SYSTEM))
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -118,6 +120,16 @@ fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     ExitCode::from(status::USAGE)
+}
+
+fn end(end: Result<End, Failure>) -> ExitCode {
+    logging::finish();
+    match end {
+        Ok(End::Gone) => ExitCode::SUCCESS,
+        // The worker has said why.
+        Ok(End::Refused) => ExitCode::from(status::FAILURE),
+        Err(error) => fail(error.as_ref(), status::FAILURE),
+    }
 }
 
 fn fail(error: &(dyn std::error::Error + 'static), status: u8) -> ExitCode {
@@ -155,30 +167,30 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
     })
 }
 
-/// Starts this program anew as the server and waits for its word.
-fn start_server(words: Vec<OsString>) -> io::Result<ExitCode> {
-    let mut server = Command::new("/proc/self/exe")
-        .arg(SERVE)
+/// Starts this program anew as the supervisor and waits for its word.
+fn start_supervisor(words: Vec<OsString>) -> io::Result<ExitCode> {
+    let mut supervisor = Command::new("/proc/self/exe")
+        .arg(SUPERVISE)
         .args(words.into_iter().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
-    let word = server.stdout.take().map(wait_for_word);
+    let word = supervisor.stdout.take().map(wait_for_word);
     match word {
         Some(Ok(word)) if word == READY => Ok(ExitCode::SUCCESS),
         Some(Err(mpsc::RecvTimeoutError::Timeout)) => {
             // So that it can take away what it may have mounted by now.
-            sys::process::terminate(server.id())?;
-            server.wait()?;
+            Process::of(supervisor.id())?.terminate()?;
+            supervisor.wait()?;
             Err(io::Error::other(format!(
-                "the server did not get ready within {} seconds",
+                "the supervisor did not get ready within {} seconds",
                 PATIENCE.as_secs()
             )))
         }
         // It has said why on standard error.
-        _ => Ok(match server.wait()?.code() {
+        _ => Ok(match supervisor.wait()?.code() {
             Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(status::SYSTEM)),
-            None => return Err(io::Error::other("the server was killed")),
+            None => return Err(io::Error::other("the supervisor was killed")),
         }),
     }
 }
@@ -187,16 +199,16 @@ fn wait_for_word(output: ChildStdout) -> Result<String, mpsc::RecvTimeoutError> 
     let (say, hear) = mpsc::channel();
     std::thread::spawn(move || {
         let mut word = String::new();
-        // Nothing at all is a word too: the server has ended.
+        // Nothing at all is a word too: the supervisor has ended.
         let _ = BufReader::new(output).read_line(&mut word);
         let _ = say.send(word.trim_end().to_owned());
     });
     hear.recv_timeout(PATIENCE)
 }
 
-fn serve_in_background(request: &Request) -> Result<(), Failure> {
+fn supervise_in_background(request: &Request, words: &[OsString]) -> Result<End, Failure> {
     sys::process::leave_session()?;
-    serve::run(request, || {
+    serve::run(request, words, worker::Role::Background, || {
         logging::finish();
         let mut output = io::stdout();
         writeln!(output, "{READY}")?;

@@ -5,6 +5,7 @@
 use parking_lot as sync;
 
 mod adapter;
+mod connection;
 mod convert;
 mod copies;
 mod handoff;
@@ -20,6 +21,7 @@ mod requests;
 mod seats;
 mod session;
 
-pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter};
+pub use connection::Connection;
+pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter, Unserved};
 pub use requests::Requests;
-pub use session::Session;
+pub use session::{Session, Turn};

@@ -2,21 +2,19 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::escape::Escaped;
-use crate::fs::Filesystem;
-use crate::sys::mount::{FuseMountOptions, MountIdentity, Whereabouts};
+use crate::sys::mount::{DetachedMount, FuseMountOptions, MountIdentity, Whereabouts};
 use crate::sys::{self, Errno};
 
-use super::session::Session;
+use super::connection::Connection;
 
 /// The type of our mounts is `fuse.` and this.
 const SUBTYPE: &str = "continuity";
@@ -74,16 +72,119 @@ pub enum MountError {
     Silent(#[source] io::Error),
 }
 
+/// A filesystem that is mounted and not served yet, and that nobody sees, except
+/// where fusermount3 had to mount it. It goes away when this is dropped.
+#[derive(Debug)]
+pub struct Unserved {
+    connection: Connection,
+    mount: Unattached,
+    identity: MountIdentity,
+    path: PathBuf,
+    options: MountOptions,
+}
+
+#[derive(Debug)]
+enum Unattached {
+    /// By our own hand, nowhere yet, and where it will be.
+    Ours(DetachedMount, OwnedFd),
+    /// By fusermount3, in its place already.
+    Visible,
+}
+
+impl Unserved {
+    /// Mounts a filesystem.
+    ///
+    /// # Errors
+    /// See [`MountError`]; nothing stays mounted.
+    pub fn mount(mountpoint: &Path, options: MountOptions) -> Result<Self, MountError> {
+        let in_place = |source| MountError::Mountpoint {
+            path: mountpoint.to_owned(),
+            source,
+        };
+        let path = mountpoint.canonicalize().map_err(in_place)?;
+        let spot = open_spot(&path).map_err(in_place)?;
+        match mount_ourselves(&options) {
+            Err(MountError::Refused(error) | MountError::Device(error))
+                if needs_fusermount(&error) =>
+            {
+                drop(spot);
+                mount_through_fusermount(path, options)
+            }
+            mounted => {
+                let (connection, mount) = mounted?;
+                let identity = mount.identity().map_err(MountError::Silent)?;
+                Ok(Self {
+                    connection,
+                    mount: Unattached::Ours(mount, spot),
+                    identity,
+                    path,
+                    options,
+                })
+            }
+        }
+    }
+
+    /// What it has to be served through.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The device number of the filesystem.
+    #[must_use]
+    pub fn device_number(&self) -> u64 {
+        self.identity.device()
+    }
+
+    /// Moves it into its place, once it answers. It is in nobody's way before.
+    ///
+    /// # Errors
+    /// See [`MountError`]; nothing stays mounted.
+    pub fn attach(self) -> Result<Mounted, MountError> {
+        let through_fusermount = match self.mount {
+            Unattached::Ours(mount, spot) => {
+                mount.ask().map_err(MountError::Silent)?;
+                mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
+                false
+            }
+            Unattached::Visible => {
+                if let Err(error) = self.path.metadata() {
+                    let _ = sys::fusermount::unmount(&self.path);
+                    return Err(MountError::Silent(error));
+                }
+                true
+            }
+        };
+        // Only root may; without it large files are read in smaller steps.
+        let _ = sys::mount::set_read_ahead(self.identity.device(), READ_AHEAD_KIB);
+        let place = Arc::new(Place {
+            path: self.path,
+            mount: self.identity,
+            through_fusermount,
+            options: self.options,
+            unwanted: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        watch(Arc::clone(&place));
+        Ok(Mounted {
+            place,
+            connection: self.connection,
+        })
+    }
+}
+
 /// A filesystem that is mounted and served.
 #[derive(Debug)]
 pub struct Mounted {
     place: Arc<Place>,
-    server: JoinHandle<io::Result<()>>,
+    connection: Connection,
 }
 
 /// Where it is mounted, and what is needed to take it away.
 #[derive(Debug)]
 struct Place {
+    /// Where it was mounted; it may have been moved since.
+    path: PathBuf,
     mount: MountIdentity,
     through_fusermount: bool,
     options: MountOptions,
@@ -97,76 +198,51 @@ struct Place {
 pub struct Unmounter(Arc<Place>);
 
 impl Mounted {
-    /// Mounts a filesystem and serves it on threads of its own. When this
-    /// returns, the filesystem answers.
-    ///
-    /// Nobody sees the mount before it has answered, except where fusermount3
-    /// has to make it.
-    ///
-    /// # Errors
-    /// See [`MountError`]; nothing stays mounted.
-    pub fn mount(
-        filesystem: Filesystem,
-        mountpoint: &Path,
-        options: MountOptions,
-    ) -> Result<Self, MountError> {
-        let in_place = |source| MountError::Mountpoint {
-            path: mountpoint.to_owned(),
-            source,
-        };
-        let path = mountpoint.canonicalize().map_err(in_place)?;
-        let spot = open_spot(&path).map_err(in_place)?;
-        let filesystem = Arc::new(filesystem);
-
-        let attached = match mount_ourselves(&filesystem, &spot, &options) {
-            Err(MountError::Refused(error) | MountError::Device(error))
-                if needs_fusermount(&error) =>
-            {
-                mount_through_fusermount(&filesystem, &path, &options)?
-            }
-            attached => attached?,
-        };
-        drop(spot);
-        let Attached {
-            server,
-            mount,
-            through_fusermount,
-        } = attached;
-        let place = Arc::new(Place {
-            mount,
-            through_fusermount,
-            options,
-            unwanted: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        });
-        watch(Arc::clone(&place));
-        Ok(Self { place, server })
-    }
-
     /// Something that can unmount it from any thread.
     #[must_use]
     pub fn unmounter(&self) -> Unmounter {
         Unmounter(Arc::clone(&self.place))
     }
 
-    /// Waits until the filesystem is gone: unmounted, by us or by anybody, and
-    /// out of use.
-    ///
-    /// # Errors
-    /// When serving it failed.
-    pub fn wait(self) -> io::Result<()> {
-        let served = self.server.join();
-        self.place.ended.store(true, Ordering::Relaxed);
-        served.unwrap_or_else(|_| Err(io::Error::other("the server panicked")))
+    /// What it is served through.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
-    /// Unmounts it and waits until it is out of use.
+    /// Where it was mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.place.path
+    }
+
+    /// The device number of the filesystem.
+    #[must_use]
+    pub fn device_number(&self) -> u64 {
+        self.place.mount.device()
+    }
+
+    /// Ends it at once: whoever waits for an answer gets an error, and who is
+    /// using it gets errors from now on. Where only root may do that, and we are
+    /// not, nothing happens.
+    pub fn abort(&self) {
+        if let Err(error) = sys::mount::abort(self.place.mount) {
+            log::debug!("cannot end the connection to the kernel: {error}");
+        }
+    }
+
+    /// Takes it away from its place, so that something else can be mounted there.
     ///
     /// # Errors
-    /// When it cannot be unmounted, or serving it failed.
-    pub fn unmount(self) -> io::Result<()> {
-        self.unmounter().unmount()?;
-        self.wait()
+    /// As umount(2).
+    pub fn detach(&self) -> io::Result<Unmounted> {
+        self.place.unmount()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.place.ended.store(true, Ordering::Relaxed);
     }
 }
 
@@ -213,15 +289,6 @@ impl Place {
     }
 }
 
-type Server = JoinHandle<io::Result<()>>;
-
-/// A mount in its place.
-struct Attached {
-    server: Server,
-    mount: MountIdentity,
-    through_fusermount: bool,
-}
-
 /// Opens the place to mount on. A mount of ours that nobody serves any more, of
 /// a process that was killed, is taken away from there first.
 fn open_spot(path: &Path) -> io::Result<OwnedFd> {
@@ -239,59 +306,28 @@ fn open_spot(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// Mounts out of sight, lets the filesystem answer once, and moves it into
-/// place.
-fn mount_ourselves(
-    filesystem: &Arc<Filesystem>,
-    spot: &OwnedFd,
-    options: &MountOptions,
-) -> Result<Attached, MountError> {
-    use std::os::fd::AsFd;
+fn mount_ourselves(options: &MountOptions) -> Result<(Connection, DetachedMount), MountError> {
     let device = sys::mount::open_fuse_device().map_err(MountError::Device)?;
     let mount = sys::mount::mount_fuse(&device, &options.to_sys()).map_err(MountError::Refused)?;
-    let server = serve(device, filesystem)?;
-    let root = mount.stat_root().map_err(MountError::Silent)?;
-    // While nobody else can have put anything in its place.
-    let identity = mount.identity().map_err(MountError::Silent)?;
-    know_device(filesystem, root.device);
-    mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
-    Ok(Attached {
-        server,
-        mount: identity,
-        through_fusermount: false,
-    })
+    Ok((Connection::from(device), mount))
 }
 
-fn know_device(filesystem: &Filesystem, device: u64) {
-    filesystem.mounted(device);
-    // Only root may; without it large files are read in smaller steps.
-    let _ = sys::mount::set_read_ahead(device, READ_AHEAD_KIB);
-}
-
-fn mount_through_fusermount(
-    filesystem: &Arc<Filesystem>,
-    path: &Path,
-    options: &MountOptions,
-) -> Result<Attached, MountError> {
-    let device = sys::fusermount::mount(path, &options.to_sys()).map_err(MountError::Refused)?;
-    let answered = serve(device, filesystem).and_then(|server| {
-        know_device(
-            filesystem,
-            sys::mount::device_of(path).map_err(MountError::Silent)?,
-        );
-        let mount = sys::mount::open_place(path)
-            .and_then(sys::mount::identity)
-            .map_err(MountError::Silent)?;
-        Ok(Attached {
-            server,
-            mount,
-            through_fusermount: true,
-        })
-    });
-    if answered.is_err() {
-        let _ = sys::fusermount::unmount(path);
+fn mount_through_fusermount(path: PathBuf, options: MountOptions) -> Result<Unserved, MountError> {
+    let device = sys::fusermount::mount(&path, &options.to_sys()).map_err(MountError::Refused)?;
+    let place = sys::mount::open_place(&path);
+    match place.and_then(sys::mount::identity) {
+        Ok(identity) => Ok(Unserved {
+            connection: Connection::from(device),
+            mount: Unattached::Visible,
+            identity,
+            path,
+            options,
+        }),
+        Err(error) => {
+            let _ = sys::fusermount::unmount(&path);
+            Err(MountError::Silent(error))
+        }
     }
-    answered
 }
 
 /// root never runs a program to mount, so that nobody can give it another one.
@@ -301,14 +337,6 @@ fn needs_fusermount(error: &io::Error) -> bool {
         Some(Errno::PERM | Errno::ACCESS)
     );
     denied && sys::process::user().0 != 0
-}
-
-fn serve(device: OwnedFd, filesystem: &Arc<Filesystem>) -> Result<Server, MountError> {
-    let session = Session::start(device, Arc::clone(filesystem)).map_err(MountError::Silent)?;
-    std::thread::Builder::new()
-        .name("session".to_owned())
-        .spawn(|| session.serve())
-        .map_err(MountError::Silent)
 }
 
 /// Looks after the mount, whenever the table of mounts changes.

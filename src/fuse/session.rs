@@ -1,14 +1,29 @@
 //! Serving requests that come through a descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
+use crate::sys::{datagram, descriptor};
 
 use super::adapter::Adapter;
+use super::connection::Connection;
 use super::pusher::Pusher;
 use super::requests::Requests;
+
+/// Longest answer to the first message of the kernel, in bytes; it has 80.
+const INIT_REPLY_MAX: usize = 4096;
+
+/// Whether a connection was served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The kernel waits for the answer to its first message.
+    First,
+    /// It has had that from somebody who is not there any more, and who has left
+    /// requests unanswered.
+    Again,
+}
 
 /// A connection to the kernel that has been made and not been served yet.
 #[derive(Debug)]
@@ -54,6 +69,37 @@ impl Session {
             pushers,
         )?);
         Ok(Self { session, requests })
+    }
+
+    /// Takes a connection over whose first message, `init`, somebody else has
+    /// taken.
+    ///
+    /// fuser answers that message and no other to begin with. So it gets it, and
+    /// answers it, through a socket; then the descriptor of that socket is made
+    /// to lead to the kernel.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and when the kernel does not take the answer, or
+    /// cannot let requests come again (before Linux 6.9).
+    pub fn adopt(
+        connection: &Connection,
+        init: &[u8],
+        turn: Turn,
+        filesystem: Arc<Filesystem>,
+    ) -> io::Result<Self> {
+        let (kernel, device) = datagram::pair()?;
+        datagram::send(&kernel, init, &[])?;
+        let session = Self::start(device, filesystem)?;
+        let reply = datagram::receive(&kernel, INIT_REPLY_MAX)?;
+        descriptor::redirect(session.session.as_fd(), connection.as_fd())?;
+        match turn {
+            Turn::First => {
+                let (reply, _) = reply.ok_or(io::ErrorKind::UnexpectedEof)?;
+                connection.write(&reply)?;
+            }
+            Turn::Again => connection.resend()?,
+        }
+        Ok(session)
     }
 
     /// How many requests have come.

@@ -161,7 +161,11 @@ pub(super) fn groups(confinement: &Confinement<'_>) -> Result<Vec<Group>> {
                 call!(SYS_sched_yield),
                 call!(SYS_sched_getaffinity),
                 call!(SYS_gettid),
-                call!(SYS_prctl: one_of(0, &[arg(libc::PR_SET_NAME)])?),
+                // A worker that serves goes on without its supervisor.
+                call!(SYS_prctl: one_of(0, &[
+                    arg(libc::PR_SET_NAME),
+                    arg(libc::PR_SET_PDEATHSIG),
+                ])?),
                 call!(SYS_exit),
             ],
         },

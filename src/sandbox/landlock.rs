@@ -46,7 +46,10 @@ fn try_restrict(confinement: &Confinement<'_>) -> Result<RestrictionStatus, Rule
         .scope(Scope::from_all(NEWEST))?
         .create()?;
     for directory in confinement.readable {
-        rules = rules.add_rule(rule(*directory, AccessFs::ReadFile.into()))?;
+        // A directory that took the place of a file is told from one that may not
+        // be read.
+        let access = AccessFs::ReadFile | AccessFs::ReadDir;
+        rules = rules.add_rule(rule(*directory, access))?;
     }
     if let Some(directory) = confinement.writable {
         rules = rules.add_rule(rule(directory, for_copies()))?;
@@ -59,9 +62,10 @@ fn rule(directory: BorrowedFd<'_>, access: BitFlags<AccessFs>) -> PathBeneath<Bo
 }
 
 /// To make a file without a name (`O_TMPFILE`), fill it, and open it again for
-/// reading. No right to give it one.
+/// reading. No right to give it one. The kernel opens it in our name when a
+/// program is run that is one of these; we ourselves have no call to run any.
 fn for_copies() -> BitFlags<AccessFs> {
-    AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate
+    AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::Execute
 }
 
 fn unavailable(error: &RulesetError) -> Cause {

@@ -45,6 +45,19 @@ pub fn read_to_end_at(
     Ok(done)
 }
 
+/// Does it again for as long as a signal comes in between.
+///
+/// # Errors
+/// Those of the operation, but for `EINTR`.
+pub fn retry_on_interrupt<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match operation() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Whether a file that was opened with these flags of open(2) is read past the
 /// page cache.
 #[must_use]

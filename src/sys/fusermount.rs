@@ -4,16 +4,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::datagram;
 use super::mount::FuseMountOptions;
 
 const PROGRAMS: [&str; 2] = ["/usr/bin/fusermount3", "/bin/fusermount3"];
@@ -39,12 +37,12 @@ pub fn mount(mountpoint: &Path, options: &FuseMountOptions<'_>) -> io::Result<Ow
         .env("_FUSE_COMMFD", "0")
         .stdin(Stdio::from(theirs))
         .spawn()?;
-    let device = receive_device(&ours);
+    let message = datagram::receive(&ours, 1);
     let status = child.wait()?;
+    let device = message?.and_then(|(_, descriptors)| descriptors.into_iter().next());
     match device {
-        Ok(Some(device)) if status.success() => Ok(device),
-        Ok(_) => Err(io::Error::other(format!("fusermount3 failed ({status})"))),
-        Err(error) => Err(error),
+        Some(device) if status.success() => Ok(device),
+        _ => Err(io::Error::other(format!("fusermount3 failed ({status})"))),
     }
 }
 
@@ -105,23 +103,4 @@ fn escape(name: &OsStr) -> Vec<u8> {
         escaped.push(*byte);
     }
     escaped
-}
-
-fn receive_device(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    rustix::net::recvmsg(
-        socket,
-        &mut [io::IoSliceMut::new(&mut byte)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    Ok(control
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        })
-        .next())
 }

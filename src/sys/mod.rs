@@ -1,4 +1,5 @@
-//! The only system calls of this crate, each behind a safe function.
+//! The only system calls of this crate, and its only `unsafe` code, each behind
+//! a safe function.
 //!
 //! What is opened below a root goes through openat2(2) with `RESOLVE_BENEATH`,
 //! `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`: no link, however it got
@@ -10,6 +11,8 @@ pub mod absence;
 pub mod attributes;
 pub mod confine;
 pub mod copy;
+pub mod datagram;
+pub mod descriptor;
 pub mod entry;
 pub mod file;
 pub mod fusermount;

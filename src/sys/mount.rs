@@ -8,13 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
 };
 
 use super::absence::Absence;
-use super::stat::Stat;
 
 /// Longest value of a mount option, in bytes.
 const SOURCE_MAX: usize = 255;
@@ -96,12 +95,13 @@ impl DetachedMount {
         identity(&self.0)
     }
 
-    /// What stat(2) says of its root; this asks the filesystem.
+    /// Asks the filesystem for its root, and waits for the answer.
     ///
     /// # Errors
     /// As fstatat(2).
-    pub fn stat_root(&self) -> io::Result<Stat> {
-        Ok(rustix::fs::statat(&self.0, "", AtFlags::EMPTY_PATH)?.into())
+    pub fn ask(&self) -> io::Result<()> {
+        rustix::fs::statat(&self.0, "", AtFlags::EMPTY_PATH)?;
+        Ok(())
     }
 
     /// Makes it visible at a place that was opened with [`open_place`].
@@ -136,6 +136,14 @@ pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
 pub struct MountIdentity {
     id: u64,
     device: (u32, u32),
+}
+
+impl MountIdentity {
+    /// The device number of its filesystem, as stat(2) tells it.
+    #[must_use]
+    pub fn device(self) -> u64 {
+        rustix::fs::makedev(self.device.0, self.device.1)
+    }
 }
 
 /// The mount that a place lies in.
@@ -203,6 +211,27 @@ pub fn detach(place: &OwnedFd) -> io::Result<()> {
         proc_path(place),
         UnmountFlags::DETACH,
     )?)
+}
+
+/// Ends the connection of a FUSE filesystem: whoever waits for an answer gets an
+/// error, and nobody is asked any more (fusectl, `abort`).
+///
+/// # Errors
+/// As mount(2) and open(2); only root may.
+pub fn abort(mount: MountIdentity) -> io::Result<()> {
+    // A mount of our own, for the usual one may not be there.
+    let context = rustix::mount::fsopen("fusectl", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let control = rustix::mount::fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let name = format!("{}/abort", mount.device.1);
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let abort = rustix::fs::openat(&control, name, flags, Mode::empty())?;
+    rustix::io::write(&abort, b"1")?;
+    Ok(())
 }
 
 /// Whether the mount that a place lies in is of this type, and nobody serves it
@@ -324,14 +353,6 @@ pub fn set_read_ahead(device: u64, kibibytes: u32) -> io::Result<()> {
         format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"),
         kibibytes.to_string(),
     )
-}
-
-/// The device number of the filesystem at a place.
-///
-/// # Errors
-/// As stat(2).
-pub fn device_of(path: &Path) -> io::Result<u64> {
-    Ok(rustix::fs::statat(CWD, path, AtFlags::empty())?.st_dev)
 }
 
 fn proc_path(place: &OwnedFd) -> String {

@@ -75,6 +75,15 @@ impl RootDir {
         })
     }
 
+    /// The directory that another process opened like this.
+    #[must_use]
+    pub const fn from_descriptor(descriptor: OwnedFd) -> Self {
+        Self {
+            descriptor,
+            resolve: INSIDE,
+        }
+    }
+
     /// The same directory, and below it only what is on its own mount: what
     /// leads into another is `EXDEV`.
     #[must_use]

@@ -82,9 +82,40 @@ impl Mount {
         self.path.join(relative)
     }
 
-    /// The process that serves it.
+    /// The process that mounted it and looks after it.
     pub fn pid(&self) -> u32 {
         self.server.id()
+    }
+
+    /// The process that serves it.
+    pub fn worker(&self) -> u32 {
+        let mut worker = None;
+        wait_until(
+            || {
+                worker = child_of(self.pid());
+                worker.is_some()
+            },
+            || format!("no worker:\n{}", self.log()),
+        );
+        worker.unwrap()
+    }
+
+    /// Sends a signal by its name to the process that serves it.
+    pub fn signal_worker(&self, name: &str) {
+        run("kill", ["-s", name, &self.worker().to_string()]);
+    }
+
+    /// Kills whoever looks after it and whoever serves it.
+    pub fn kill(&mut self) {
+        let worker = self.worker();
+        self.signal("KILL");
+        run("kill", ["-s", "KILL", &worker.to_string()]);
+        self.wait();
+        // It is nobody's child any more, and gone when nobody knows it.
+        wait_until(
+            || !Path::new(&format!("/proc/{worker}/exe")).exists(),
+            || "the worker goes on".to_owned(),
+        );
     }
 
     /// What was logged so far.
@@ -147,6 +178,12 @@ impl Drop for Mount {
                 break;
             }
         }
+        // It would serve those who still use the mount.
+        if let Some(worker) = child_of(self.pid()) {
+            let worker = worker.to_string();
+            let _ = self.server.kill();
+            let _ = Command::new("kill").args(["-s", "KILL", &worker]).output();
+        }
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -165,6 +202,16 @@ pub fn in_time<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
             panic!("{name}: {error}")
         })
     })
+}
+
+/// The child of a process, if it has one that is alive.
+pub fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    children
+        .into_iter()
+        // One that has ended leads nowhere.
+        .find(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok())
 }
 
 fn kill_children() {

@@ -2,15 +2,19 @@
 
 pub(super) mod options;
 pub(super) mod serve;
+pub(super) mod worker;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::cli::manifest_file::ManifestFile;
+use crate::sandbox;
 
+use super::logging::Verbosity;
 use super::{Failure, Outcome};
 use options::{OptionError, Options};
-use serve::Request;
+use serve::{End, Request};
+use worker::Role;
 
 /// Mount a verified, read-only view of a tree
 ///
@@ -34,6 +38,11 @@ pub(super) struct Arguments {
 
     /// The directory to mount on
     mountpoint: PathBuf,
+
+    /// How much of the sandbox there must be: all that this program knows
+    /// (required), all that this kernel has (best-effort), or none (off)
+    #[arg(long, value_name = "MODE")]
+    sandbox: Option<sandbox::Mode>,
 
     #[command(flatten)]
     manifest: ManifestFile,
@@ -72,6 +81,14 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
                       32 bytes for each 128 KiB; 16M by default. The last one
                       used is always kept; a file whose table is not is hashed
                       in full again when it is read
+  sandbox=MODE        what the process that serves must have given up before it
+                      reads the manifest: required (the default) is all that
+                      this program knows, or nothing is mounted; best-effort is
+                      what this kernel has; off is nothing
+  recovery=MODE       when the process that serves dies, another one takes over,
+                      and no reader sees it (auto, the default; Linux 6.9), or
+                      everything is mounted anew, and who is using it gets
+                      errors (remount)
   open_files=N        how many files of the backing to keep open; 128 by default
   timeout=SECONDS     how long a reader waits for the backing, 30 by default; then
                       it gets an I/O error, and the log a line. A fraction is
@@ -83,10 +100,33 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
 
 What other filesystems and mount(8) know and has no meaning here is ignored.";
 
-pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+pub(super) fn run(arguments: &Arguments, words: &[OsString]) -> Result<Outcome, Failure> {
+    let request = request(arguments)?;
+    Ok(
+        match serve::run(&request, words, Role::Foreground, || Ok(()))? {
+            End::Gone => Outcome::Success,
+            End::Refused => Outcome::Trouble,
+        },
+    )
+}
+
+/// The same as the worker of what [`run`] has started.
+pub(super) fn work(
+    arguments: &Arguments,
+    role: Role,
+    verbosity: Verbosity,
+) -> Result<Outcome, Failure> {
+    worker::run(&request(arguments)?, role, verbosity)?;
+    Ok(Outcome::Success)
+}
+
+fn request(arguments: &Arguments) -> Result<Request, Failure> {
     let mut options = Options::default();
     for list in &arguments.options {
         options.add(list)?;
+    }
+    if let Some(mode) = arguments.sandbox {
+        options.sandbox = mode;
     }
     let mut manifest = arguments.manifest.clone();
     if let Some(digest) = options.digest
@@ -99,14 +139,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         .clone()
         .or_else(|| options.backing.clone())
         .ok_or("the directory that has the content is missing: BACKING, or -o backing=DIR")?;
-    serve::run(
-        &Request {
-            mountpoint: arguments.mountpoint.clone(),
-            manifest,
-            backing,
-            options,
-        },
-        || Ok(()),
-    )?;
-    Ok(Outcome::Success)
+    Ok(Request {
+        mountpoint: arguments.mountpoint.clone(),
+        manifest,
+        backing,
+        options,
+    })
 }

@@ -11,6 +11,7 @@ use crate::digest::{Digest, DigestError};
 use crate::escape::Escaped;
 use crate::fs::{IdMap, IdMapError, Presentation};
 use crate::manifest::Timestamp;
+use crate::sandbox;
 use crate::verify;
 
 /// What the mount options say.
@@ -31,6 +32,10 @@ pub struct Options {
     /// What is kept of what was checked: `block_cache=`, `table_cache=` and
     /// `open_files=`; and how long readers wait for the backing: `timeout=`.
     pub verifier: verify::Options,
+    /// How much of the sandbox there must be: `sandbox=`.
+    pub sandbox: sandbox::Mode,
+    /// Whether another worker takes over when one dies: `recovery=`.
+    pub hand_over: bool,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
     /// Whether setuid bits and file capabilities count.
@@ -56,6 +61,8 @@ impl Default for Options {
                 patience: Some(TIMEOUT),
                 ..verify::Options::default()
             },
+            sandbox: sandbox::Mode::default(),
+            hand_over: true,
             allow_other: false,
             suid: false,
             dev: false,
@@ -254,6 +261,14 @@ impl Options {
                 Some(other) if other != digest => Err(OptionError::TwoDigests),
                 _ => Ok(()),
             }),
+            "sandbox" => parse("sandbox", value, |text| {
+                text.parse::<sandbox::Mode>()
+                    .map_err(|error| error.to_string())
+            })
+            .map(|mode| self.sandbox = mode),
+            "recovery" => {
+                parse("recovery", value, parse_recovery).map(|hand_over| self.hand_over = hand_over)
+            }
             "mtime" => {
                 parse("mtime", value, parse_time).map(|time| presentation.default_time = time)
             }
@@ -279,7 +294,7 @@ fn spell(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace('-', "_")
 }
 
-const WITH_VALUE: [&str; 17] = [
+const WITH_VALUE: [&str; 19] = [
     "backing",
     "block_cache",
     "cache_dir",
@@ -291,7 +306,9 @@ const WITH_VALUE: [&str; 17] = [
     "log",
     "mtime",
     "open_files",
+    "recovery",
     "root",
+    "sandbox",
     "source",
     "table_cache",
     "timeout",
@@ -400,6 +417,14 @@ fn parse_open_files(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|count| (1..=65_536).contains(count));
     count.ok_or_else(|| "not a number from 1 to 65536".to_owned())
+}
+
+fn parse_recovery(text: &str) -> Result<bool, String> {
+    match text {
+        "auto" => Ok(true),
+        "remount" => Ok(false),
+        _ => Err("neither \"auto\" nor \"remount\"".to_owned()),
+    }
 }
 
 /// Splits a list at its commas. A backslash takes the meaning from a comma, a

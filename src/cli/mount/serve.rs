@@ -1,26 +1,26 @@
-//! From a request to a mount that is served, and its end.
+//! From a request to a mount that is looked after, and its end.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
+use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
-use crate::cli::manifest_file::ManifestFile;
+use crate::cli::manifest_file::{self, ManifestFile};
 use crate::cli::{Failure, logging};
-use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
-use crate::fs::{CopyCache, Filesystem};
-use crate::fuse::{MountOptions, Mounted, Unmounted, Unmounter};
-use crate::inode::{InodeTable, RootOwner, Statistics};
-use crate::manifest::Limits;
-use crate::source::DirectorySource;
-use crate::sys::{self, PrivateDirectory, PrivateDirectoryError, RootDir};
-use crate::verify::Verifier;
+use crate::fuse::{MountOptions, Unmounted};
+use crate::supervisor::{Control, Plan, Program, Supervisor, SupervisorError};
+use crate::sys::{self, RootDir};
 
 use super::options::Options;
+use super::worker::Role;
 
 /// What to mount, and where.
 #[derive(Debug)]
@@ -29,6 +29,15 @@ pub(in crate::cli) struct Request {
     pub manifest: ManifestFile,
     pub backing: PathBuf,
     pub options: Options,
+}
+
+/// How a mount ended, or why it was none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum End {
+    /// It is gone, as it should.
+    Gone,
+    /// The worker did not want to, and has said why.
+    Refused,
 }
 
 /// Why there is nothing to mount.
@@ -42,106 +51,81 @@ enum SetUpError {
     },
     #[error("the backing directory lies in the mountpoint; mount somewhere else")]
     BackingBelowMountpoint,
-    #[error("cannot keep copies in the directory {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
-    Cache {
-        path: PathBuf,
-        #[source]
-        cause: PrivateDirectoryError,
-    },
-    #[error("mount options cache_dir=DIR and cache_max=SIZE go together, and one is missing")]
-    HalfACache,
 }
 
-/// Mounts, calls `ready`, and serves until the filesystem is gone.
+/// What of the environment a worker gets.
+const ENVIRONMENT: [&str; 2] = ["RUST_LOG", "RUST_BACKTRACE"];
+/// How long the end may take when it was asked for twice.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Mounts, calls `ready`, and looks after the mount until it is gone. `words`
+/// are those of the command line.
 pub(in crate::cli) fn run(
     request: &Request,
+    words: &[OsString],
+    role: Role,
     ready: impl FnOnce() -> io::Result<()>,
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     if let Some(log) = &request.options.log {
-        logging::redirect(log)?;
+        logging::redirect(logging::open(log)?);
     }
-    let (filesystem, digest) = set_up(request)?;
+    let supervisor = Supervisor::new(plan(request)?, start(words, role)?);
+    let control = supervisor.control();
     // From here on a signal waits until there is something to unmount; up to
-    // here there was nothing to clean up. SIGHUP: the terminal was closed.
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let statistics = filesystem.statistics().clone();
-    let source = match &request.options.fsname {
-        Some(name) => name.clone(),
-        None => request.manifest.path.clone().into_os_string(),
+    // here there is nothing to clean up. SIGHUP: the terminal was closed.
+    let begins = || Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]);
+    let is_mounted = |signals, path: &Path| {
+        log::info!("mounted {:?}", Escaped(path.as_os_str().as_encoded_bytes()));
+        heed(signals, control)?;
+        ready()
     };
-    let mounted = Mounted::mount(
-        filesystem,
-        &request.mountpoint,
-        MountOptions {
-            source,
-            allow_other: request.options.allow_other,
-            suid: request.options.suid,
-            dev: request.options.dev,
-            exec: request.options.exec,
-        },
-    )?;
-    if request.manifest.pin.digest.is_none() {
-        // Nobody vouches for it.
-        log::warn!(
-            "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
-        );
+    let ended = supervisor.run(begins, is_mounted);
+    match ended {
+        Ok(()) => {
+            log::info!("unmounted");
+            Ok(End::Gone)
+        }
+        Err(SupervisorError::Refused(_)) => Ok(End::Refused),
+        Err(SupervisorError::Killed) => exit(),
+        Err(error) => Err(error.into()),
     }
-    announce(&statistics, &request.mountpoint);
-    let told = unmount_on_signal(signals, mounted.unmounter()).and_then(|()| ready());
-    if let Err(error) = told {
-        // Whoever waited is not there any more.
-        mounted.unmount()?;
-        return Err(error.into());
-    }
-    mounted.wait()?;
-    log::info!("unmounted");
-    Ok(())
 }
 
 /// Does everything but mount.
-pub(in crate::cli) fn check(request: &Request) -> Result<(), Failure> {
-    set_up(request)?;
-    sys::mount::open_place(&request.mountpoint)?;
-    Ok(())
-}
-
-/// Everything that can be refused before anything is mounted: the filesystem,
-/// and the digest of its manifest.
-fn set_up(request: &Request) -> Result<(Filesystem, Digest), Failure> {
-    let backing = open_backing(&request.backing, &request.mountpoint)?;
-    let cache = open_cache(&request.options)?;
-    let bytes = request.manifest.load()?;
-    let (uid, gid) = sys::process::user();
-    let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
-        .map_err(|error| request.manifest.refused(error))?;
-    let digest = match request.manifest.pin.digest {
-        Some(digest) => digest,
-        None => Algorithm::Sha256.hash(&bytes),
-    };
-    drop(bytes);
-    let source = Box::new(DirectorySource::new(backing));
-    let verifier = Verifier::new(source, request.options.verifier)?;
-    let presentation = request.options.presentation.clone();
-    let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
-    let filesystem = match cache {
-        Some(cache) => filesystem.with_cache(cache),
-        None => filesystem,
-    };
-    Ok((filesystem, digest))
-}
-
-fn open_cache(options: &Options) -> Result<Option<CopyCache>, SetUpError> {
-    match (&options.cache_dir, options.cache_max) {
-        (None, None) => Ok(None),
-        (Some(path), Some(max_bytes)) => match PrivateDirectory::open(path) {
-            Ok(directory) => Ok(Some(CopyCache::new(directory, max_bytes))),
-            Err(cause) => Err(SetUpError::Cache {
-                path: path.clone(),
-                cause,
-            }),
-        },
-        _ => Err(SetUpError::HalfACache),
+pub(in crate::cli) fn check(request: &Request, words: &[OsString]) -> Result<End, Failure> {
+    let start = start(words, Role::Foreground)?;
+    let mut supervisor = Supervisor::new(plan(request)?, start);
+    match supervisor.check() {
+        Err(SupervisorError::Refused(_)) => return Ok(End::Refused),
+        checked => checked?,
     }
+    sys::mount::open_place(&request.mountpoint)?;
+    Ok(End::Gone)
+}
+
+fn plan(request: &Request) -> Result<Plan, Failure> {
+    let options = &request.options;
+    let backing = open_backing(&request.backing, &request.mountpoint)?;
+    let manifest = request.manifest.open()?;
+    let manifest = sys::descriptor::keep(manifest, manifest_file::SIZE_MAX)
+        .map_err(|cause| request.manifest.not_read(cause))?;
+    let source = match &options.fsname {
+        Some(name) => name.clone(),
+        None => request.manifest.path.clone().into_os_string(),
+    };
+    Ok(Plan {
+        manifest,
+        backing: backing.as_fd().try_clone_to_owned()?,
+        mountpoint: request.mountpoint.clone(),
+        options: MountOptions {
+            source,
+            allow_other: options.allow_other,
+            suid: options.suid,
+            dev: options.dev,
+            exec: options.exec,
+        },
+        hand_over: options.hand_over,
+    })
 }
 
 fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError> {
@@ -159,41 +143,49 @@ fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError
     Ok(root)
 }
 
-fn announce(statistics: &Statistics, mountpoint: &Path) {
-    if statistics.implied_directories > 0 {
-        log::warn!(
-            "event=implied {} directories are not listed in the manifest; they are shown as root's, 0755",
-            statistics.implied_directories
-        );
-    }
-    if statistics.unverifiable > 0 {
-        log::warn!(
-            "event=unverifiable {} files have no digest that can be checked; reading them fails",
-            statistics.unverifiable
-        );
-    }
-    log::info!(
-        "mounted {:?}: {} inodes, {} files, {} bytes, {} KiB of memory for the table",
-        Escaped(mountpoint.as_os_str().as_encoded_bytes()),
-        statistics.inodes,
-        statistics.files,
-        statistics.bytes,
-        statistics.memory / 1024
-    );
+/// How a worker is started: as this program, with the same words.
+fn start(words: &[OsString], role: Role) -> io::Result<impl FnMut(Program) -> Command> {
+    let installed = std::env::current_exe()?;
+    let words = words.to_vec();
+    Ok(move |program| {
+        let mut command = Command::new(match program {
+            Program::Same => Path::new("/proc/self/exe"),
+            Program::Installed => &installed,
+        });
+        let mut words = words.iter();
+        if let Some(name) = words.next() {
+            command.arg0(name);
+        }
+        command.arg(role.word()).args(words).env_clear();
+        for name in ENVIRONMENT {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command
+    })
 }
 
-/// The first signal unmounts, the second one ends the process.
-fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<()> {
+/// Heeds signals: the first one unmounts, the second one ends everything.
+/// SIGUSR2 lets a worker of the program that is installed by now take over.
+fn heed(mut signals: Signals, control: Control) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("signals".to_owned());
+    let mut asked = false;
     thread.spawn(move || {
-        let asked = AtomicBool::new(false);
         for signal in signals.forever() {
-            if asked.swap(true, Ordering::Relaxed) {
-                log::warn!("event=killed signal {signal} came again; ending at once");
-                logging::finish();
-                std::process::exit(1);
+            if signal == SIGUSR2 {
+                log::info!("event=renewed signal {signal}: another worker takes over");
+                if let Err(error) = control.renew() {
+                    log::error!("signal {signal}: cannot end the worker: {error}");
+                }
+                continue;
             }
-            match unmounter.unmount() {
+            if asked {
+                log::warn!("event=killed signal {signal} came again; ending at once");
+                let _ = control.kill();
+                std::thread::sleep(PATIENCE);
+                exit();
+            }
+            asked = true;
+            match control.unmount() {
                 Ok(Unmounted::Gone) => log::info!(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"
                 ),
@@ -206,4 +198,10 @@ fn unmount_on_signal(mut signals: Signals, unmounter: Unmounter) -> io::Result<(
         }
     })?;
     Ok(())
+}
+
+/// Ends this process, as somebody wanted.
+fn exit() -> ! {
+    logging::finish();
+    std::process::exit(1)
 }

@@ -1,0 +1,257 @@
+//! The worker: the process that reads the manifest, and serves.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::cli::logging::{self, Verbosity};
+use crate::cli::{Failure, manifest_file::ManifestFile};
+use crate::digest::{Algorithm, Digest};
+use crate::escape::Escaped;
+use crate::fs::{CopyCache, Filesystem};
+use crate::fuse::{Connection, Session, Turn};
+use crate::inode::{InodeTable, RootOwner, Statistics};
+use crate::manifest::Limits;
+use crate::sandbox::{self, Confinement, SandboxError};
+use crate::source::DirectorySource;
+use crate::supervisor::{FromWorker, Link, ToWorker};
+use crate::sys::process::{self, Nothing};
+use crate::sys::{PrivateDirectory, PrivateDirectoryError, RootDir};
+use crate::verify::Verifier;
+
+use super::options::Options;
+use super::serve::Request;
+
+/// How the supervisor of a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Role {
+    /// Somebody looks at standard error.
+    Foreground,
+    /// Whoever waits for standard error to be closed goes on when it is mounted.
+    Background,
+}
+
+impl Role {
+    /// The first argument of a worker.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Foreground => "--worker",
+            Self::Background => "--background-worker",
+        }
+    }
+
+    /// Takes that argument away, if it is there.
+    pub(in crate::cli) fn take(words: &mut Vec<OsString>) -> Option<Self> {
+        let first = words.get(1)?;
+        let role = [Self::Foreground, Self::Background]
+            .into_iter()
+            .find(|role| first == role.word())?;
+        words.remove(1);
+        Some(role)
+    }
+}
+
+/// Why there is nothing to serve.
+#[derive(Debug, Error)]
+enum WorkerError {
+    #[error("cannot keep copies in the directory {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
+    Cache {
+        path: PathBuf,
+        #[source]
+        cause: PrivateDirectoryError,
+    },
+    #[error("mount options cache_dir=DIR and cache_max=SIZE go together, and one is missing")]
+    HalfACache,
+    #[error("this is started by \"continuity mount\", and by nobody else")]
+    Alone(#[source] io::Error),
+    #[error("the manifest is another one now: wanted {}, found {}", .0.0, .0.1)]
+    Changed(Box<(Digest, Digest)>),
+    #[error("cannot take over the connection to the kernel")]
+    Connection(#[source] io::Error),
+}
+
+/// Serves what a supervisor wants to be served, until it is gone.
+pub(in crate::cli) fn run(
+    request: &Request,
+    role: Role,
+    verbosity: Verbosity,
+) -> Result<(), Failure> {
+    process::die_with_parent(true)?;
+    let link = Link::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let begin = link.hear_supervisor().map_err(WorkerError::Alone)?;
+    let Some(ToWorker::Begin {
+        pin,
+        manifest,
+        backing,
+    }) = begin
+    else {
+        return Err(WorkerError::Alone(io::ErrorKind::UnexpectedEof.into()).into());
+    };
+    let cache = open_cache(&request.options)?;
+    let log = request.options.log.as_deref().map(logging::open);
+    let log = log.transpose()?;
+    let nothing = Nothing::open()?;
+    nothing.be_input()?;
+    process::leave_directory()?;
+    // All that follows is done inside; the log is written on a thread.
+    let confined = confine(
+        request,
+        cache.as_ref(),
+        backing.as_fd(),
+        [
+            Some(link.as_fd()),
+            Some(manifest.as_fd()),
+            Some(nothing.as_fd()),
+            log.as_ref().map(File::as_fd),
+        ],
+    )?;
+    verbosity.init();
+    if let Some(log) = log {
+        logging::redirect(log);
+    }
+
+    let (filesystem, digest) = load(
+        request,
+        File::from(manifest),
+        RootDir::from_descriptor(backing),
+        pin,
+    )?;
+    link.tell_supervisor(FromWorker::Loaded(digest))?;
+    let Some(ToWorker::Serve {
+        turn,
+        device_number,
+        init,
+        connection,
+    }) = link.hear_supervisor()?
+    else {
+        // It only wanted to know whether that is possible.
+        return Ok(());
+    };
+    let filesystem = match (cache, turn) {
+        (Some(cache), Turn::First) => filesystem.with_cache(cache),
+        (Some(_), Turn::Again) => {
+            // The kernel reads the copies of the one before for as long as they
+            // are open, and takes no others of these files meanwhile.
+            log::warn!("event=copies_off no more private copies are made until the next mount");
+            filesystem
+        }
+        (None, _) => filesystem,
+    };
+    let is_vouched_for = request.manifest.pin.digest.is_some();
+    announce(filesystem.statistics(), &confined);
+    if !is_vouched_for && turn == Turn::First {
+        log::warn!(
+            "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
+        );
+    }
+    filesystem.mounted(device_number);
+    let connection = Connection::from(connection);
+    let session = Session::adopt(&connection, &init, turn, Arc::new(filesystem))
+        .map_err(WorkerError::Connection)?;
+    drop(connection);
+    process::die_with_parent(false)?;
+    if role == Role::Background {
+        logging::finish();
+        nothing.be_error()?;
+    }
+    link.tell_supervisor(FromWorker::Serving)?;
+    session.serve()?;
+    Ok(())
+}
+
+/// Gives up what is not needed to serve. The system calls for private copies are
+/// among what is kept where they are wanted.
+fn confine(
+    request: &Request,
+    cache: Option<&CopyCache>,
+    backing: BorrowedFd<'_>,
+    keep: [Option<BorrowedFd<'_>>; 4],
+) -> Result<sandbox::Report, SandboxError> {
+    let keep: Vec<_> = keep.into_iter().flatten().collect();
+    let confinement = Confinement {
+        readable: &[backing],
+        writable: cache.map(|cache| cache.directory.as_fd()),
+        passthrough: cache.is_some(),
+        keep: &keep,
+    };
+    sandbox::enter(&confinement, request.options.sandbox)
+}
+
+/// Reads the manifest. That is all that can be refused.
+fn load(
+    request: &Request,
+    mut manifest: File,
+    backing: RootDir,
+    pin: Option<Digest>,
+) -> Result<(Filesystem, Digest), Failure> {
+    // The one before has read it, too.
+    let _ = manifest.rewind();
+    let file: &ManifestFile = &request.manifest;
+    let bytes = file.load_from(manifest)?;
+    let digest = match (pin, file.pin.digest) {
+        (Some(wanted), _) => {
+            let found = wanted.algorithm().hash(&bytes);
+            if found != wanted {
+                return Err(WorkerError::Changed(Box::new((wanted, found))).into());
+            }
+            found
+        }
+        (None, Some(digest)) => digest,
+        (None, None) => Algorithm::Sha256.hash(&bytes),
+    };
+    let (uid, gid) = process::user();
+    let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
+        .map_err(|error| file.refused(error))?;
+    drop(bytes);
+    let source = Box::new(DirectorySource::new(backing));
+    let verifier = Verifier::new(source, request.options.verifier)?;
+    let presentation = request.options.presentation.clone();
+    let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
+    Ok((filesystem, digest))
+}
+
+fn open_cache(options: &Options) -> Result<Option<CopyCache>, WorkerError> {
+    match (&options.cache_dir, options.cache_max) {
+        (None, None) => Ok(None),
+        (Some(path), Some(max_bytes)) => match PrivateDirectory::open(path) {
+            Ok(directory) => Ok(Some(CopyCache::new(directory, max_bytes))),
+            Err(cause) => Err(WorkerError::Cache {
+                path: path.clone(),
+                cause,
+            }),
+        },
+        _ => Err(WorkerError::HalfACache),
+    }
+}
+
+fn announce(statistics: &Statistics, confined: &sandbox::Report) {
+    if confined.is_missing_any() {
+        log::warn!("event=sandbox {confined}");
+    } else {
+        log::info!("{confined}");
+    }
+    if statistics.implied_directories > 0 {
+        log::warn!(
+            "event=implied {} directories are not listed in the manifest; they are shown as root's, 0755",
+            statistics.implied_directories
+        );
+    }
+    if statistics.unverifiable > 0 {
+        log::warn!(
+            "event=unverifiable {} files have no digest that can be checked; reading them fails",
+            statistics.unverifiable
+        );
+    }
+    log::info!(
+        "the manifest has {} inodes, {} files, {} bytes; {} KiB of memory for the table",
+        statistics.inodes,
+        statistics.files,
+        statistics.bytes,
+        statistics.memory / 1024
+    );
+}

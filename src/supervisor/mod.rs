@@ -1,0 +1,312 @@
+//! Two processes: the supervisor mounts, keeps the connection to the kernel, and
+//! takes the mount away again; the worker reads what nobody vouches for, the
+//! manifest and the backing, and serves. When the worker dies another one takes
+//! its place, and no reader sees it: the kernel sends again what was not answered
+//! (`FUSE_NOTIFY_RESEND`, Linux 6.9). The supervisor reads nothing but the
+//! kernel's first message and a few words of the worker.
+
+mod control;
+mod message;
+mod policy;
+mod worker;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved};
+
+pub use control::Control;
+pub use message::{FromWorker, Link, ToWorker};
+
+use policy::{Death, Next, Policy};
+use worker::{Ended, Worker};
+
+/// What to mount, and how.
+#[derive(Debug)]
+pub struct Plan {
+    /// The manifest, opened; a worker reads it from its beginning.
+    pub manifest: File,
+    /// The directory that has the content, opened.
+    pub backing: OwnedFd,
+    /// Where to mount.
+    pub mountpoint: PathBuf,
+    /// How.
+    pub options: MountOptions,
+    /// Whether the next worker may take over where the last one stopped. If not,
+    /// everything is mounted anew when one dies, as before Linux 6.9.
+    pub hand_over: bool,
+}
+
+/// Of which program a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The same as its supervisor.
+    Same,
+    /// The one that is installed by now where that was.
+    Installed,
+}
+
+/// Why a mount did not come about, or ended.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// The worker did not want to, and has said why.
+    #[error("the worker refused")]
+    Refused(ExitStatus),
+    /// The worker died before it could say anything.
+    #[error("the worker ended ({0}) before it was ready")]
+    Died(ExitStatus),
+    /// It cannot be started, or does not say what it should.
+    #[error("the worker: {0}")]
+    Worker(#[source] io::Error),
+    /// Mounting failed.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// Whoever waited for the mount cannot be told.
+    #[error(transparent)]
+    Told(io::Error),
+    /// The connection to the kernel failed.
+    #[error("the connection to the kernel: {0}")]
+    Connection(#[source] io::Error),
+    /// Too many workers died.
+    #[error("too many workers died, the last one: {0}")]
+    GaveUp(String),
+    /// Somebody wanted it to end at once.
+    #[error("ended at once")]
+    Killed,
+}
+
+/// Looks after a mount and its worker.
+pub struct Supervisor<Start> {
+    plan: Plan,
+    start: Start,
+    control: Control,
+    /// What the manifest was; another one must not take its place.
+    digest: Option<Digest>,
+}
+
+impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
+    /// `start` gives the command by which a worker is started; what it hears is
+    /// [`ToWorker`], on its standard input.
+    pub fn new(plan: Plan, start: Start) -> Self {
+        Self {
+            plan,
+            start,
+            control: Control::default(),
+            digest: None,
+        }
+    }
+
+    /// By which others can end what is going on.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Has a worker read the manifest, and does not mount it.
+    ///
+    /// # Errors
+    /// See [`SupervisorError`].
+    pub fn check(&mut self) -> Result<(), SupervisorError> {
+        self.load().map(drop)
+    }
+
+    /// Calls `begins` when a worker has read the manifest, mounts, calls `ready`
+    /// with what that gave, and returns when the filesystem is gone.
+    ///
+    /// Nobody sees the mount before a worker has read the manifest and answers.
+    ///
+    /// # Errors
+    /// See [`SupervisorError`]. Nothing stays mounted but what somebody else has
+    /// covered.
+    pub fn run<T>(
+        mut self,
+        begins: impl FnOnce() -> io::Result<T>,
+        ready: impl FnOnce(T, &Path) -> io::Result<()>,
+    ) -> Result<(), SupervisorError> {
+        let worker = self.load()?;
+        let begun = begins().map_err(SupervisorError::Told)?;
+        let (mut served, worker) = self.mount(worker)?;
+        if let Err(error) = ready(begun, served.mounted.path()) {
+            // Whoever waited is not there any more.
+            let _ = self.control.unmount();
+            let _ = end_of(worker);
+            return Err(SupervisorError::Told(error));
+        }
+        let mut policy = Policy::default();
+        let mut worker = Ok(worker);
+        loop {
+            let ended = worker.and_then(end_of);
+            let (death, how) = match &ended {
+                Ok(Ended { status, .. }) | Err(SupervisorError::Died(status)) => {
+                    (worker::death(*status), status.to_string())
+                }
+                Err(error) => {
+                    // It may be the newer program that cannot.
+                    self.control.go_back();
+                    (Death::Crashed, error.to_string())
+                }
+            };
+            if self.control.is_killed() {
+                served.mounted.abort();
+                return Err(SupervisorError::Killed);
+            }
+            let connection = served.mounted.connection();
+            if !connection.is_alive().map_err(SupervisorError::Connection)? {
+                return Ok(());
+            }
+            let next = policy.died(death, Instant::now());
+            log::error!("event=worker_died next={} cause={how:?}", next.word());
+            if let Ok(ended) = ended {
+                ended.bury(connection);
+            }
+            worker = match next {
+                Next::Never => return self.give_up(&served, how),
+                _ if !served.can_hand_over => {
+                    // Whoever waits for an answer gets an error.
+                    served.mounted.abort();
+                    let detached = served.mounted.detach();
+                    detached.map_err(SupervisorError::Connection)?;
+                    drop(served);
+                    let worker = self.load()?;
+                    let mounted = self.mount(worker)?;
+                    served = mounted.0;
+                    Ok(mounted.1)
+                }
+                Next::Again => self.follow(&served),
+                Next::Without => refuse_taken(connection).and_then(|()| self.follow(&served)),
+            };
+        }
+    }
+
+    /// Has a worker read the manifest.
+    fn load(&mut self) -> Result<Worker, SupervisorError> {
+        let command = (self.start)(self.control.program());
+        let worker = Worker::start(command).map_err(SupervisorError::Worker)?;
+        let process = worker.process().map_err(SupervisorError::Worker)?;
+        self.control.works(process);
+        let begin = || -> io::Result<()> {
+            worker.tell(&ToWorker::Begin {
+                pin: self.digest,
+                manifest: worker::copy(&self.plan.manifest)?,
+                backing: worker::copy(&self.plan.backing)?,
+            })
+        };
+        begin().map_err(SupervisorError::Worker)?;
+        match worker.hear().map_err(SupervisorError::Worker)? {
+            Some(FromWorker::Loaded(digest)) => {
+                self.digest = Some(digest);
+                Ok(worker)
+            }
+            other => Err(not_ready(worker, other)),
+        }
+    }
+
+    /// Mounts, and lets a worker serve that.
+    fn mount(&self, worker: Worker) -> Result<(Served, Worker), SupervisorError> {
+        let unserved = Unserved::mount(&self.plan.mountpoint, self.plan.options.clone())?;
+        let connection = unserved.connection();
+        let init = connection
+            .take_init()
+            .map_err(SupervisorError::Connection)?;
+        let number = unserved.device_number();
+        let worker = serve(worker, connection, Turn::First, number, &init)?;
+        // Nothing has been asked yet, so nothing comes again now.
+        let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
+        let mounted = unserved.attach()?;
+        self.control.is_mounted(mounted.unmounter());
+        let served = Served {
+            mounted,
+            init,
+            can_hand_over,
+        };
+        Ok((served, worker))
+    }
+
+    /// Lets another worker go on.
+    fn follow(&mut self, served: &Served) -> Result<Worker, SupervisorError> {
+        let worker = self.load()?;
+        serve(
+            worker,
+            served.mounted.connection(),
+            Turn::Again,
+            served.mounted.device_number(),
+            &served.init,
+        )
+    }
+
+    /// Lets no other worker have a try: whoever asks gets an error.
+    fn give_up(&self, served: &Served, how: String) -> Result<(), SupervisorError> {
+        let connection = served.mounted.connection();
+        if served.can_hand_over {
+            let refused = connection.resend().and_then(|()| connection.refuse());
+            refused.map_err(SupervisorError::Connection)?;
+        } else {
+            // They would wait for ever; so they lose the whole mount.
+            served.mounted.abort();
+            let _ = served.mounted.detach();
+        }
+        Err(SupervisorError::GaveUp(how))
+    }
+}
+
+/// A mount that is served.
+#[derive(Debug)]
+struct Served {
+    mounted: Mounted,
+    /// The first message of the kernel.
+    init: Vec<u8>,
+    can_hand_over: bool,
+}
+
+fn serve(
+    worker: Worker,
+    connection: &Connection,
+    turn: Turn,
+    device_number: u64,
+    init: &[u8],
+) -> Result<Worker, SupervisorError> {
+    let tell = || -> io::Result<()> {
+        worker.tell(&ToWorker::Serve {
+            turn,
+            device_number,
+            init: init.to_owned(),
+            connection: worker::copy(connection)?,
+        })
+    };
+    tell().map_err(SupervisorError::Worker)?;
+    match worker.hear().map_err(SupervisorError::Worker)? {
+        Some(FromWorker::Serving) => Ok(worker),
+        other => Err(not_ready(worker, other)),
+    }
+}
+
+/// Has the requests fail that the last worker has taken.
+fn refuse_taken(connection: &Connection) -> Result<(), SupervisorError> {
+    let refused = connection.resend().and_then(|()| connection.refuse_all());
+    refused.map_err(SupervisorError::Connection)
+}
+
+/// Why a worker did not say what it should.
+fn not_ready(worker: Worker, said: Option<FromWorker>) -> SupervisorError {
+    if said.is_some() {
+        let cause = io::Error::other("it does not say what it should");
+        return SupervisorError::Worker(cause);
+    }
+    match worker.wait() {
+        // It ended by itself, and has said why.
+        Ok(Ended { status, .. }) if status.code().is_some() => SupervisorError::Refused(status),
+        Ok(Ended { status, .. }) => SupervisorError::Died(status),
+        Err(error) => SupervisorError::Worker(error),
+    }
+}
+
+fn end_of(worker: Worker) -> Result<Ended, SupervisorError> {
+    worker.wait().map_err(SupervisorError::Worker)
+}

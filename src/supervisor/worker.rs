@@ -1,0 +1,131 @@
+//! The worker as its supervisor sees it: a process, and what it says.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::fuse::Connection;
+use crate::sys::datagram;
+use crate::sys::descriptor::wait_either;
+use crate::sys::process::{self, Process};
+
+use super::message::{FromWorker, Link, ToWorker};
+use super::policy::Death;
+
+/// A process that is there.
+#[derive(Debug)]
+pub(super) struct Worker {
+    child: Child,
+    process: Process,
+    link: Link,
+}
+
+impl Worker {
+    /// Starts it, with a socket to here as its standard input. Nothing that is
+    /// typed at the terminal reaches it.
+    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+        let (ours, theirs) = datagram::pair()?;
+        let mut child = command
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        match Process::of(child.id()) {
+            Ok(process) => Ok(Self {
+                child,
+                process,
+                link: Link::from(ours),
+            }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, message: &ToWorker) -> io::Result<()> {
+        self.link.tell_worker(message)
+    }
+
+    /// Nothing at all when it has ended.
+    pub(super) fn hear(&self) -> io::Result<Option<FromWorker>> {
+        // Its end of the socket may be open for longer than that.
+        if !wait_either(&self.link, &self.process)? {
+            return Ok(None);
+        }
+        match self.link.hear_worker() {
+            // It died before it had read what it was told.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+            heard => heard,
+        }
+    }
+
+    /// By which others can kill it.
+    pub(super) fn process(&self) -> io::Result<Process> {
+        self.process.as_fd().try_clone_to_owned().map(Process::from)
+    }
+
+    /// Waits until it has ended: until its first thread has. Another one may be
+    /// caught in the kernel, where it waits for a page that somebody is reading
+    /// whose request is not answered any more; so nothing here waits for that.
+    pub(super) fn wait(mut self) -> io::Result<Ended> {
+        self.process.wait()?;
+        let status = match self.child.try_wait()? {
+            Some(status) => status,
+            None => process::end_of(self.child.id())?,
+        };
+        Ok(Ended {
+            status,
+            worker: self,
+        })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // All of it fails when it was waited for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = self.child.try_wait();
+    }
+}
+
+/// A process that has ended. Threads of it may still be there.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    worker: Worker,
+}
+
+impl Ended {
+    /// Waits until all of it is gone, on a thread of its own. A thread that was
+    /// taking a request when it ended has lost it; so they come again after that.
+    pub(super) fn bury(mut self, connection: &Connection) {
+        let Ok(connection) = copy(connection).map(Connection::from) else {
+            return;
+        };
+        if let Ok(None) = self.worker.child.try_wait() {
+            let thread = std::thread::Builder::new().name("bury".to_owned());
+            let _ = thread.spawn(move || {
+                let _ = self.worker.child.wait();
+                let _ = connection.resend();
+            });
+        }
+    }
+}
+
+/// How a process died.
+pub(super) fn death(status: ExitStatus) -> Death {
+    if status.signal().is_some_and(process::is_from_somebody) {
+        Death::Killed
+    } else {
+        Death::Crashed
+    }
+}
+
+/// A copy of a descriptor, to be sent.
+pub(super) fn copy(descriptor: impl AsFd) -> io::Result<OwnedFd> {
+    descriptor.as_fd().try_clone_to_owned()
+}

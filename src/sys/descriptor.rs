@@ -1,0 +1,157 @@
+//! Descriptors as such: what they lead to, and what can be read from them.
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::DupFlags;
+
+/// Lets a descriptor lead to where another one does, from now on and for
+/// everybody who has it (dup2(2)).
+///
+/// # Errors
+/// As dup3(2).
+#[allow(
+    unsafe_code,
+    reason = "the number of a descriptor that somebody else owns"
+)]
+pub fn redirect(descriptor: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open, for it is borrowed. The second owner that
+    // is made here never closes it, and is gone before the loan ends.
+    let second = unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) };
+    let mut second = ManuallyDrop::new(second);
+    Ok(rustix::io::dup3(to, &mut second, DupFlags::CLOEXEC)?)
+}
+
+/// What can be said of a descriptor at a moment (poll(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nothing to read.
+    Nothing,
+    /// Something to read.
+    Readable,
+    /// What it led to is gone (`POLLERR`, `POLLHUP`).
+    Gone,
+}
+
+/// Waits until there is something to read, for as long as `timeout` at the most.
+///
+/// # Errors
+/// As poll(2).
+pub fn wait_readable(descriptor: impl AsFd, timeout: Duration) -> io::Result<Readiness> {
+    let timeout = Timespec::try_from(timeout).unwrap_or_default();
+    let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
+    match poll(&mut polled, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [polled] = polled;
+    let found = polled.revents();
+    Ok(if found.contains(PollFlags::IN) {
+        Readiness::Readable
+    } else if found.is_empty() {
+        Readiness::Nothing
+    } else {
+        Readiness::Gone
+    })
+}
+
+/// Waits until there is something to read from the first one, or the second one
+/// is gone or has something; tells whether it is the first.
+///
+/// # Errors
+/// As poll(2).
+pub fn wait_either(first: impl AsFd, second: impl AsFd) -> io::Result<bool> {
+    loop {
+        let mut polled = [
+            PollFd::new(&first, PollFlags::IN),
+            PollFd::new(&second, PollFlags::IN),
+        ];
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [first, second] = polled.map(|polled| !polled.revents().is_empty());
+        if first || second {
+            return Ok(first);
+        }
+    }
+}
+
+/// Lets reading from whatever a descriptor leads to wait or not, for everybody
+/// who has it.
+///
+/// # Errors
+/// As ioctl(2) with `FIONBIO`.
+pub fn set_nonblocking(descriptor: impl AsFd, nonblocking: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(descriptor, nonblocking)?)
+}
+
+/// Copies what can be read from a file into memory that nobody can change any
+/// more (memfd_create(2)), if it is no regular file and could not be read again.
+/// Reads `max` bytes and one more at the most.
+///
+/// # Errors
+/// As read(2) and memfd_create(2).
+pub fn keep(file: File, max: u64) -> io::Result<File> {
+    use std::io::Read;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut kept = File::from(rustix::fs::memfd_create("manifest", flags)?);
+    io::copy(&mut file.take(max.saturating_add(1)), &mut kept)?;
+    let seals = SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
+    rustix::fs::fcntl_add_seals(&kept, seals)?;
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::io::Write;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn a_number_leads_elsewhere() {
+        let (first, second) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        second.write_all_at(b"second", 0).unwrap();
+        redirect(first.as_fd(), second.as_fd()).unwrap();
+        drop(second);
+        let mut content = [0; 6];
+        first.read_exact_at(&mut content, 0).unwrap();
+        assert_eq!(&content, b"second");
+    }
+
+    #[test]
+    fn tells_what_can_be_read() {
+        let (read, mut write) = io::pipe().unwrap();
+        let now = Duration::ZERO;
+        assert_eq!(wait_readable(&read, now).unwrap(), Readiness::Nothing);
+        write.write_all(b"x").unwrap();
+        assert_eq!(wait_readable(&read, now).unwrap(), Readiness::Readable);
+        let (read, write) = io::pipe().unwrap();
+        drop(write);
+        assert_eq!(wait_readable(&read, now).unwrap(), Readiness::Gone);
+    }
+
+    #[test]
+    fn what_comes_once_is_kept() {
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"manifest").unwrap();
+        drop(write);
+        let kept = keep(File::from(OwnedFd::from(read)), 3).unwrap();
+        for _ in 0..2 {
+            let mut content = [0; 4];
+            kept.read_exact_at(&mut content, 0).unwrap();
+            assert_eq!(&content, b"mani");
+        }
+        assert_eq!(kept.metadata().unwrap().len(), 4);
+        assert!(kept.write_all_at(b"x", 0).is_err());
+    }
+}
