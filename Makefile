@@ -7,6 +7,7 @@
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
+#   make bench-stalls  what a silent backing costs all others (three minutes; root)
 #   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
 #   make man          manual pages in target/man
 #   make install      into $(DESTDIR)$(PREFIX)
@@ -16,7 +17,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint endure bench bench-quick bench-write bench-instructions man install deny clean
+.PHONY: all demo test lint endure bench bench-quick bench-write bench-stalls bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -53,6 +54,10 @@ bench-quick:
 
 bench-write:
 	@$(MAKE) bench BENCH_FLAGS='--write docs/performance.md'
+
+bench-stalls:
+	@sh tests/needs.sh bench
+	$(CARGO) bench --locked --bench stalls -- $(BENCH_FLAGS)
 
 bench-instructions:
 	@sh tests/needs.sh instructions

@@ -211,6 +211,13 @@ impl Filesystem {
         .flatten()
     }
 
+    /// The directory that an inode is in, or one of them; the root, if it is in none.
+    #[must_use]
+    pub fn parent(&self, ino: Ino) -> Ino {
+        let inode = self.table.get(ino);
+        inode.map_or(Ino::ROOT, |inode| inode.parent().ino())
+    }
+
     /// How long a reader waits for the source; for ever, if it is not said.
     #[must_use]
     pub const fn patience(&self) -> Option<Duration> {

@@ -8,19 +8,21 @@
 //!
 //! The source may be silent for ever. So each reply lies in a table ([`super::owed`])
 //! from which it is taken when its content is there, or at its deadline; threads that
-//! are stuck are replaced ([`super::pool`]); and while any are, the threads that take
-//! requests read nothing themselves.
+//! are stuck are replaced ([`super::pool`]); and while any are, all but two of the
+//! threads that take requests read nothing themselves, and those only beside what was
+//! read just now.
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use bytes::Bytes;
+use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
@@ -38,6 +40,12 @@ use super::seats::{STUCK_AFTER, Seats};
 const SMALL_READ: u32 = 128 << 10;
 /// So many of the threads that take requests never read.
 const NEVER_READING: usize = 2;
+/// So many read only while something is stuck, and only where nothing was just now.
+const READING_WITH_CARE: usize = 2;
+/// For how long files beside one that was read count as not stuck.
+const LIVELY_FOR: Duration = Duration::from_secs(1);
+/// How many directories are known to be lively.
+const LIVELY_MAX: usize = 1024;
 /// How many threads that read may be stuck.
 const STUCK_READS: usize = 64;
 /// How many threads that hash whole files may be stuck. Each has some megabytes.
@@ -104,9 +112,9 @@ struct Inner {
     slow: Pool<Preparation>,
     /// Where threads that take requests sit while they read.
     seats: Seats,
+    /// The same for those that read with care.
+    careful_seats: Seats,
     known: Arc<Known>,
-    /// Whether anything is stuck just now.
-    is_stalling: AtomicBool,
 }
 
 /// What all threads know.
@@ -120,6 +128,11 @@ struct Shared {
     /// The files whose readers have just waited in vain, and until when nobody else
     /// waits for them.
     silent: Mutex<HashMap<Ino, Instant>>,
+    /// Whether anything is stuck just now.
+    is_stalling: AtomicBool,
+    /// The directories in which a file was read lately while something was stuck, and
+    /// when.
+    lively: Mutex<LruCache<Ino, Instant>>,
 }
 
 struct Preparing {
@@ -144,6 +157,10 @@ impl Readers {
             pusher,
             preparing: Mutex::default(),
             silent: Mutex::default(),
+            is_stalling: AtomicBool::new(false),
+            lively: Mutex::new(LruCache::new(
+                NonZeroUsize::new(LIVELY_MAX).unwrap_or(NonZeroUsize::MIN),
+            )),
         });
         let quick = Size {
             // Some of them wait for the disk.
@@ -158,9 +175,9 @@ impl Readers {
             shared,
             quick: Arc::new(Pool::new("read", quick)?),
             slow: Pool::new("prepare", slow)?,
-            seats: Seats::new(request_threads.saturating_sub(NEVER_READING)),
+            seats: Seats::new(request_threads.saturating_sub(NEVER_READING + READING_WITH_CARE)),
+            careful_seats: Seats::new(READING_WITH_CARE),
             known,
-            is_stalling: AtomicBool::new(false),
         });
         let readers = Self(inner);
         let inner = Arc::clone(&readers.0);
@@ -269,7 +286,7 @@ impl Job {
 
 impl Inner {
     fn answer(&self, job: Job, now: Instant) {
-        if self.is_stalling.load(Ordering::Relaxed) && job.content.is_none() {
+        if self.shared.is_stalling.load(Ordering::Relaxed) && job.content.is_none() {
             self.answer_in_stall(job, now);
         } else if job.content.is_some() || self.shared.filesystem.is_prepared(job.wanted.ino) {
             self.answer_prepared(job, now);
@@ -302,7 +319,7 @@ impl Inner {
             return job.answer(Err(Errno::IO));
         }
         if is_prepared {
-            self.spawn(job);
+            self.answer_prepared(job, now);
         } else {
             self.set_aside(job, now);
         }
@@ -319,15 +336,23 @@ impl Inner {
     /// threads, so that some are left for metadata however long a read takes.
     fn answer_prepared(&self, job: Job, now: Instant) {
         let wanted = job.wanted;
-        if self.is_stalling.load(Ordering::Relaxed) {
-            if let Some(content) = &job.content {
-                let content = part(content, wanted.offset, wanted.size);
-                job.ticket.is_ready(content, now + STUCK_AFTER);
-            }
-            return self.spawn(job);
+        let is_stalling = self.shared.is_stalling.load(Ordering::Relaxed);
+        if let Some(content) = &job.content
+            && is_stalling
+        {
+            let content = part(content, wanted.offset, wanted.size);
+            job.ticket.is_ready(content, now + STUCK_AFTER);
         }
-        let seat = (wanted.size <= SMALL_READ).then(|| self.seats.take(now));
-        let Some(_seat) = seat.flatten() else {
+        let seat = if wanted.size > SMALL_READ {
+            None
+        } else if !is_stalling {
+            self.seats.take(now)
+        } else if self.shared.is_lively(wanted.ino, now) {
+            self.careful_seats.take(now)
+        } else {
+            None
+        };
+        let Some(_seat) = seat else {
             return self.spawn(job);
         };
         self.shared.read(job);
@@ -380,15 +405,15 @@ impl Inner {
         let mut conditions = vec![
             self.quick.look_after(now, patience),
             self.slow.look_after(now, patience),
-            pool::Condition {
-                is_busy: self.seats.taken() > 0,
-                stuck: self.seats.stuck(now),
-            },
+            self.seats.condition(now),
+            self.careful_seats.condition(now),
         ];
         let pusher = self.shared.pusher.get();
         conditions.extend(pusher.map(|pusher| pusher.look_after(now)));
         let is_stalling = conditions.iter().any(|condition| condition.stuck > 0);
-        self.is_stalling.store(is_stalling, Ordering::Relaxed);
+        self.shared
+            .is_stalling
+            .store(is_stalling, Ordering::Relaxed);
         for (reply, content) in self.shared.owed.take_due(now) {
             let Wanted {
                 ino, offset, size, ..
@@ -426,6 +451,10 @@ impl Shared {
             self.silent.lock().remove(&ino);
         }
         if let Ok(content) = &read {
+            if self.is_stalling.load(Ordering::Relaxed) {
+                let directory = self.filesystem.parent(ino);
+                self.lively.lock().put(directory, Instant::now());
+            }
             self.push(&mut job);
             if job.is_caught
                 && let Some(pusher) = self.pusher.get()
@@ -458,6 +487,14 @@ impl Shared {
     fn is_silent(&self, ino: Ino, now: Instant) -> bool {
         let silent = self.silent.lock();
         silent.get(&ino).is_some_and(|until| *until > now)
+    }
+
+    /// Whether another file in the same directory was read just now.
+    fn is_lively(&self, ino: Ino, now: Instant) -> bool {
+        let directory = self.filesystem.parent(ino);
+        let lively = self.lively.lock();
+        let at = lively.peek(&directory);
+        at.is_some_and(|at| now.saturating_duration_since(*at) < LIVELY_FOR)
     }
 
     /// Lets go of reads that were set aside and have been answered.
@@ -708,7 +745,7 @@ mod tests {
         let source = Gated::default();
         let filesystem = filesystem_with(source.clone(), true, Some(TIMEOUT));
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
-        let readers = Readers::new(Arc::clone(&filesystem), Arc::default(), 4).unwrap();
+        let readers = Readers::new(Arc::clone(&filesystem), Arc::default(), 6).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..20 {
             let (say, begin) = (say.clone(), Instant::now());

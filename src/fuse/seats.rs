@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::pool::Condition;
+
 /// After so long with no sign of life work counts as stuck. What reads and hashes
 /// one block takes a tenth of this.
 pub(super) const STUCK_AFTER: Duration = Duration::from_millis(100);
@@ -35,6 +37,14 @@ impl Seats {
             seat.compare_exchange(0, since, taken, was_taken).is_ok()
         });
         free.map(Seat)
+    }
+
+    /// How those are who sit here.
+    pub(super) fn condition(&self, now: Instant) -> Condition {
+        Condition {
+            is_busy: self.taken() > 0,
+            stuck: self.stuck(now),
+        }
     }
 
     /// How many seats are taken.

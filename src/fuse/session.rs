@@ -33,9 +33,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// How many threads take requests. They also do small reads, all but two of
-    /// them; what is slow is done by others.
-    pub const REQUEST_THREADS: usize = 4;
+    /// How many threads take requests. Some of them also do small reads; what is slow
+    /// is done by others.
+    pub const REQUEST_THREADS: usize = 6;
 
     /// Answers the first message of the kernel.
     ///
