@@ -19,6 +19,7 @@ use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 use crate::sys::file;
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
+use super::end::End;
 use super::known::Known;
 use super::opener::Opener;
 use super::pusher::Pusher;
@@ -70,10 +71,11 @@ impl Adapter {
     pub(super) fn new(
         filesystem: Arc<Filesystem>,
         pusher: Arc<OnceLock<Pusher>>,
+        end: Arc<OnceLock<End>>,
         request_threads: usize,
     ) -> io::Result<Self> {
         Ok(Self {
-            readers: Readers::new(Arc::clone(&filesystem), pusher, request_threads)?,
+            readers: Readers::new(Arc::clone(&filesystem), pusher, end, request_threads)?,
             opener: Opener::new(&filesystem)?,
             filesystem,
             opens_itself: false,

@@ -8,6 +8,7 @@ mod adapter;
 mod connection;
 mod convert;
 mod copies;
+mod end;
 mod handoff;
 mod known;
 mod mount;

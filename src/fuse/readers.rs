@@ -28,6 +28,7 @@ use crate::fs::{Filesystem, FsError};
 use crate::inode::Ino;
 use crate::sys::Errno;
 
+use super::end::End;
 use super::handoff::Handoff;
 use super::known::Known;
 use super::owed::{self, Owed, Watch};
@@ -115,6 +116,8 @@ struct Inner {
     /// The same for those that read with care.
     careful_seats: Seats,
     known: Arc<Known>,
+    /// Of the connection, once it is served.
+    end: Arc<OnceLock<End>>,
 }
 
 /// What all threads know.
@@ -146,6 +149,7 @@ impl Readers {
     pub(super) fn new(
         filesystem: Arc<Filesystem>,
         pusher: Arc<OnceLock<Pusher>>,
+        end: Arc<OnceLock<End>>,
         request_threads: usize,
     ) -> io::Result<Self> {
         let known = Arc::new(Known::new(filesystem.statistics().inodes));
@@ -178,6 +182,7 @@ impl Readers {
             seats: Seats::new(request_threads.saturating_sub(NEVER_READING + READING_WITH_CARE)),
             careful_seats: Seats::new(READING_WITH_CARE),
             known,
+            end,
         });
         let readers = Self(inner);
         let inner = Arc::clone(&readers.0);
@@ -430,6 +435,10 @@ impl Inner {
             });
         }
         if is_stalling {
+            // Who should see it may be stuck.
+            if let Some(end) = self.end.get() {
+                end.look();
+            }
             self.shared.forget_answered();
         }
         self.shared.silent.lock().retain(|_, until| *until > now);
@@ -714,7 +723,7 @@ mod tests {
         let filesystem = filesystem(source.clone(), true);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
         let small = filesystem.lookup(Ino::ROOT, b"small").unwrap().ino;
-        let readers = Readers::new(filesystem, Arc::default(), 2).unwrap();
+        let readers = Readers::new(filesystem, Arc::default(), Arc::default(), 2).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..64 {
             let say = say.clone();
@@ -745,7 +754,8 @@ mod tests {
         let source = Gated::default();
         let filesystem = filesystem_with(source.clone(), true, Some(TIMEOUT));
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
-        let readers = Readers::new(Arc::clone(&filesystem), Arc::default(), 6).unwrap();
+        let readers =
+            Readers::new(Arc::clone(&filesystem), Arc::default(), Arc::default(), 6).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..20 {
             let (say, begin) = (say.clone(), Instant::now());
@@ -789,7 +799,7 @@ mod tests {
         *source.0.open.lock() = true;
         let filesystem = filesystem(source, false);
         let big = filesystem.lookup(Ino::ROOT, b"big").unwrap().ino;
-        let readers = Readers::new(filesystem, Arc::default(), 2).unwrap();
+        let readers = Readers::new(filesystem, Arc::default(), Arc::default(), 2).unwrap();
         let (say, hear) = mpsc::channel();
         for number in 0..20 {
             let say = say.clone();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 
 use crate::fs::Filesystem;
@@ -9,6 +10,7 @@ use crate::sys::{datagram, descriptor};
 
 use super::adapter::Adapter;
 use super::connection::Connection;
+use super::end::End;
 use super::pusher::Pusher;
 use super::requests::Requests;
 
@@ -30,6 +32,7 @@ pub enum Turn {
 pub struct Session {
     session: fuser::Session<Adapter>,
     requests: Arc<Requests>,
+    end: Arc<OnceLock<End>>,
 }
 
 impl Session {
@@ -47,9 +50,11 @@ impl Session {
     /// When the other end says nothing that can be understood.
     pub fn start(device: OwnedFd, filesystem: Arc<Filesystem>) -> io::Result<Self> {
         let pusher = Arc::new(OnceLock::new());
+        let end = Arc::new(OnceLock::new());
         let adapter = Adapter::new(
             Arc::clone(&filesystem),
             Arc::clone(&pusher),
+            Arc::clone(&end),
             Self::REQUEST_THREADS,
         )?;
         let mut config = fuser::Config::default();
@@ -68,7 +73,11 @@ impl Session {
             known,
             pushers,
         )?);
-        Ok(Self { session, requests })
+        Ok(Self {
+            session,
+            requests,
+            end,
+        })
     }
 
     /// Takes a connection over whose first message, `init`, somebody else has
@@ -108,11 +117,21 @@ impl Session {
         Arc::clone(&self.requests)
     }
 
-    /// Serves until the filesystem is gone.
+    /// Serves until the filesystem is gone. Threads that are stuck in the source then
+    /// may be still, and nobody waits for them.
     ///
     /// # Errors
     /// When the connection fails in another way.
     pub fn serve(self) -> io::Result<()> {
-        self.session.run()
+        let Self { session, end, .. } = self;
+        let (say, hear) = channel();
+        let device = session.as_fd().try_clone_to_owned()?;
+        let _ = end.set(End::new(device, say.clone()));
+        drop(end);
+        std::thread::Builder::new()
+            .name("requests".to_owned())
+            .spawn(move || say.send(session.run()))?;
+        hear.recv()
+            .unwrap_or_else(|_| Err(io::Error::other("serving panicked")))
     }
 }
