@@ -3,6 +3,7 @@
 #   make              both programs, optimised
 #   make demo         see it work: build, mount, read, tamper, refuse, unmount
 #   make test         format, lints, all tests; mounts for real, so it needs root
+#   make simulate SEEDS=N  a source that lies, by so many seeds (two minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
@@ -17,7 +18,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint endure bench bench-quick bench-write bench-stalls bench-instructions man install deny clean
+.PHONY: all demo test lint simulate endure bench bench-quick bench-write bench-stalls bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -42,6 +43,10 @@ endure:
 	@sh tests/needs.sh test
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test supervision -- --test-threads=1 --nocapture no_reader_sees
+
+SEEDS ?= 100000
+simulate:
+	CONTINUITY_SEEDS=$(SEEDS) $(CARGO) test --release --locked --test simulation -- --nocapture
 
 bench:
 	@sh tests/needs.sh bench
