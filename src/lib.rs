@@ -41,4 +41,5 @@ pub mod supervisor;
 pub mod sys;
 pub mod tar;
 pub mod tree;
+pub mod trust;
 pub mod verify;

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 13] = [
     &["sys"],
     &["escape", "progress", "sandbox"],
     &["attributes", "digest", "mode", "path"],
-    &["manifest"],
+    &["manifest", "trust"],
     &["tar"],
     &["source", "tree"],
     &["verify"],
@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// Crates that one module alone may name.
-const BEHIND: [(&str, &[&str]); 14] = [
+const BEHIND: [(&str, &[&str]); 17] = [
     ("fuser", &["fuse"]),
     ("rustix", &["sys"]),
     ("nix", &["sys"]),
@@ -39,6 +39,9 @@ const BEHIND: [(&str, &[&str]); 14] = [
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("sha2", &["digest"]),
+    ("base64ct", &["trust"]),
+    ("minisign_verify", &["trust"]),
+    ("ssh_key", &["trust"]),
     ("flate2", &["tar"]),
     ("ruzstd", &["tar"]),
     ("lzma_rust2", &["tar"]),

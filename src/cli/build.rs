@@ -10,7 +10,7 @@ use crate::digest::Algorithm;
 use crate::manifest::{Form, Limits, Timestamp, read_text};
 
 use super::archive_file;
-use super::manifest_file::{ManifestFile, Pin};
+use super::manifest_file::ManifestFile;
 use super::manifest_output::{Contents, OutputError, write_file, write_stdout};
 use super::progress::ProgressArguments;
 use super::selection::SelectionArguments;
@@ -119,10 +119,7 @@ fn write(arguments: &Arguments, manifest: &Contents<'_>) -> Result<(), OutputErr
 }
 
 fn from_dump(path: &Path) -> Result<Vec<u8>, Failure> {
-    let file = ManifestFile {
-        path: path.to_owned(),
-        pin: Pin::default(),
-    };
+    let file = ManifestFile::of_nobody(path);
     let text = file.load()?;
     Ok(read_text(&text).map_err(|error| file.refused(error))?)
 }
@@ -236,10 +233,7 @@ fn ctimes_before() -> Option<Timestamp> {
 }
 
 fn reuse(path: &Path) -> Result<Arc<Reuse>, Failure> {
-    let file = ManifestFile {
-        path: path.to_owned(),
-        pin: Pin::default(),
-    };
+    let file = ManifestFile::of_nobody(path);
     let manifest = file.load()?;
     let reuse = Reuse::read(&manifest, &Limits::default()).map_err(|error| file.refused(error))?;
     Ok(Arc::new(reuse))

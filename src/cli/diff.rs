@@ -6,6 +6,7 @@ use super::compare::CompareArguments;
 use super::findings::Words;
 use super::manifest_output::OutputError;
 use super::side::{self, SideSpec};
+use super::trust::TrustArguments;
 use super::{Failure, Outcome};
 
 /// Compare two trees, each a manifest, a directory or a tar archive
@@ -19,6 +20,9 @@ use super::{Failure, Outcome};
 pub(super) struct Arguments {
     #[command(flatten)]
     compare: CompareArguments,
+
+    #[command(flatten)]
+    trust: TrustArguments,
 
     /// The first tree: a manifest, a directory, or a tar archive, plain or
     /// packed. "manifest:", "dir:" or "tar:" before the path says which it is;
@@ -35,7 +39,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure> {
     let options = arguments.compare.options(true);
     let mut writer = arguments.compare.writer(quiet, Words::Short, &options);
-    let [first, second] = side::load([&arguments.first, &arguments.second], &options)?;
+    let [first, second] = side::load(
+        [&arguments.first, &arguments.second],
+        &arguments.trust,
+        &options,
+    )?;
     let compared = diff(first.side(), second.side(), &options, |finding| {
         writer.tell(finding)
     });

@@ -6,8 +6,9 @@ use crate::inode::{InodeTable, RootOwner};
 use crate::list;
 use crate::manifest::{Limits, read_header};
 
-use super::manifest_file::{ManifestFile, Pin};
+use super::manifest_file::ManifestFile;
 use super::output::Output;
+use super::trust::TrustArguments;
 use super::{Failure, Outcome};
 
 /// Print all of a manifest
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
     path: PathBuf,
 
     #[command(flatten)]
-    pin: Pin,
+    trust: TrustArguments,
 
     /// What to write: text, json or mtree
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
@@ -46,7 +47,7 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let manifest = ManifestFile {
         path: arguments.path.clone(),
-        pin: arguments.pin.clone(),
+        trust: arguments.trust.clone(),
     };
     let bytes = manifest.load()?;
     let mut out = Output::stdout();

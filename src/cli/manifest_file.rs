@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::digest::Digest;
 use crate::escape::Escaped;
 use crate::manifest::PrintError;
+use crate::trust::{Policy, TrustError, Vouched};
 
 use super::Failure;
+use super::trust::TrustArguments;
 
 /// Largest manifest that is read, in bytes: 4 GiB.
 pub const SIZE_MAX: u64 = 4 << 30;
@@ -27,28 +28,37 @@ pub struct ManifestFile {
 
     /// What it must be.
     #[command(flatten)]
-    pub pin: Pin,
-}
-
-/// What the manifest must be.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Pin {
-    /// Refuse the manifest unless its bytes have this digest, such as
-    /// "sha256:" and 64 hexadecimal digits
-    #[arg(long, value_name = "DIGEST", value_parser = Digest::parse)]
-    pub digest: Option<Digest>,
+    pub trust: TrustArguments,
 }
 
 impl ManifestFile {
-    /// Reads the whole manifest and compares it with the pin.
+    /// A manifest of which nothing is demanded.
+    #[must_use]
+    pub fn of_nobody(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            trust: TrustArguments::default(),
+        }
+    }
+
+    /// Reads the whole manifest, and asks who vouches for it.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load(&self) -> Result<Vec<u8>, LoadError> {
-        load(&self.path, self.pin.digest.as_ref())
+    pub fn load(&self) -> Result<Vouched, LoadError> {
+        load(&self.path, &self.trust)
     }
 
-    /// Opens it, for [`Self::load_from`].
+    /// Reads all that is needed to ask who vouches for the manifest, but not the
+    /// manifest.
+    ///
+    /// # Errors
+    /// [`LoadError::Trust`].
+    pub fn policy(&self) -> Result<Policy, LoadError> {
+        policy(&self.path, &self.trust)
+    }
+
+    /// Opens it, for [`Self::read_from`].
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -61,12 +71,20 @@ impl ManifestFile {
         not_read(&self.path, cause)
     }
 
-    /// The same as [`Self::load`] of a file that somebody has opened.
+    /// Reads all of it, when somebody has opened it.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load_from(&self, file: File) -> Result<Vec<u8>, LoadError> {
-        load_from(&self.path, file, self.pin.digest.as_ref())
+    pub fn read_from(&self, file: File) -> Result<Vec<u8>, LoadError> {
+        read_from(&self.path, file)
+    }
+
+    /// Asks who vouches for what was read.
+    ///
+    /// # Errors
+    /// [`LoadError::Trust`].
+    pub fn vouch(&self, policy: &Policy, bytes: Vec<u8>) -> Result<Vouched, LoadError> {
+        vouch(&self.path, policy, bytes)
     }
 
     /// Says which manifest an error is about.
@@ -115,13 +133,14 @@ pub enum LoadError {
     /// It is larger than [`SIZE_MAX`].
     #[error("{0} has more than {SIZE_MAX} bytes, too many for a manifest")]
     Size(Name),
-    /// It is not the one that was asked for.
-    #[error("{file} is not the manifest wanted: wanted {wanted}, found {found}", wanted = .digests.0, found = .digests.1)]
-    Pin {
+    /// It is not what was demanded.
+    #[error("{file} is not trusted")]
+    Trust {
         /// The file.
         file: Name,
-        /// The digest that was asked for, and that of the bytes.
-        digests: Box<(Digest, Digest)>,
+        /// What is missing.
+        #[source]
+        cause: Box<TrustError>,
     },
 }
 
@@ -149,14 +168,41 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Reads a whole manifest and compares the digest of its bytes with `pin`;
-/// the path `-` is standard input.
+fn policy(path: &Path, trust: &TrustArguments) -> Result<Policy, LoadError> {
+    let name = (!is_stdin(path)).then_some(path);
+    trust.policy(name).map_err(|cause| not_trusted(path, cause))
+}
+
+fn not_trusted(path: &Path, cause: TrustError) -> LoadError {
+    LoadError::Trust {
+        file: Name::of(path),
+        cause: Box::new(cause),
+    }
+}
+
+/// Reads a whole manifest, and asks who vouches for its bytes; the path `-` is
+/// standard input.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub fn load(path: &Path, pin: Option<&Digest>) -> Result<Vec<u8>, LoadError> {
+pub fn load(path: &Path, trust: &TrustArguments) -> Result<Vouched, LoadError> {
+    let policy = policy(path, trust)?;
     let file = open(path).map_err(|cause| not_read(path, cause))?;
-    load_from(path, file, pin)
+    vouch(path, &policy, read_from(path, file)?)
+}
+
+fn vouch(path: &Path, policy: &Policy, bytes: Vec<u8>) -> Result<Vouched, LoadError> {
+    let vouched = policy
+        .vouch(bytes)
+        .map_err(|cause| not_trusted(path, cause))?;
+    if !vouched.by().is_nobody() {
+        log::info!(
+            "event=vouched path={:?} {}",
+            Escaped(path.as_os_str().as_bytes()),
+            vouched.by()
+        );
+    }
+    Ok(vouched)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -174,21 +220,11 @@ fn not_read(path: &Path, cause: io::Error) -> LoadError {
     }
 }
 
-fn load_from(path: &Path, file: File, pin: Option<&Digest>) -> Result<Vec<u8>, LoadError> {
+fn read_from(path: &Path, file: File) -> Result<Vec<u8>, LoadError> {
     let bytes = file.metadata().and_then(|found| read(file, found.len()));
-    let bytes = bytes
+    bytes
         .map_err(|cause| not_read(path, cause))?
-        .ok_or_else(|| LoadError::Size(Name::of(path)))?;
-    if let Some(wanted) = pin {
-        let found = wanted.algorithm().hash(&bytes);
-        if found != *wanted {
-            return Err(LoadError::Pin {
-                file: Name::of(path),
-                digests: Box::new((*wanted, found)),
-            });
-        }
-    }
-    Ok(bytes)
+        .ok_or_else(|| LoadError::Size(Name::of(path)))
 }
 
 /// `None` when there is too much; `size` is what is to be expected.
@@ -208,24 +244,39 @@ fn read(from: impl Read, size: u64) -> io::Result<Option<Vec<u8>>> {
 mod tests {
     use super::*;
 
+    fn pin(digest: crate::digest::Digest) -> TrustArguments {
+        TrustArguments {
+            digest: vec![digest],
+            ..TrustArguments::default()
+        }
+    }
+
     #[test]
     fn a_pin_must_match() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         io::Write::write_all(&mut file, b"abc").unwrap();
         for algorithm in crate::digest::Algorithm::ALL {
             let good = algorithm.hash(b"abc");
-            assert_eq!(load(file.path(), Some(&good)).unwrap(), b"abc");
+            let loaded = load(file.path(), &pin(good)).unwrap();
+            assert_eq!(loaded.as_bytes(), b"abc");
+            assert_eq!(loaded.by().pin, Some(good));
             let other = algorithm.hash(b"abd");
-            let error = load(file.path(), Some(&other)).unwrap_err().to_string();
-            assert!(error.contains(&format!("wanted {other}, found {good}")));
+            let error = load(file.path(), &pin(other)).unwrap_err();
+            let LoadError::Trust { cause, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(cause.to_string(), format!("wanted {other}, found {good}"));
         }
-        assert_eq!(load(file.path(), None).unwrap(), b"abc");
+        let loaded = load(file.path(), &TrustArguments::default()).unwrap();
+        assert_eq!(loaded.as_bytes(), b"abc");
+        assert!(loaded.by().is_nobody());
     }
 
     #[test]
     fn a_sparse_giant_is_refused_without_reading_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(SIZE_MAX + 1).unwrap();
-        assert!(matches!(load(file.path(), None), Err(LoadError::Size(_))));
+        let loaded = load(file.path(), &TrustArguments::default());
+        assert!(matches!(loaded, Err(LoadError::Size(_))));
     }
 }

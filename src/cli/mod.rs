@@ -28,6 +28,7 @@ mod selection;
 mod side;
 pub mod source;
 mod stats;
+pub mod trust;
 mod verify;
 mod whiteouts;
 

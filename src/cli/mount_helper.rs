@@ -16,7 +16,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 use crate::sys::{self, process::Process};
 
 use super::logging::{self, Verbosity};
-use super::manifest_file::{ManifestFile, Pin};
+use super::manifest_file::ManifestFile;
 use super::mount::options::Options;
 use super::mount::serve::{self, End, Request};
 use super::mount::worker;
@@ -141,6 +141,8 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
     let mut options = Options {
         // mount(8) mounts for everybody on the machine, if root asks.
         allow_other: sys::process::user().0 == 0,
+        // It finds out what is mounted by the source.
+        marks_unpinned: false,
         ..Options::default()
     };
     for list in &arguments.options {
@@ -158,9 +160,7 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         mountpoint: arguments.dir.clone(),
         manifest: ManifestFile {
             path: arguments.spec.clone(),
-            pin: Pin {
-                digest: options.digest,
-            },
+            trust: options.trust.clone(),
         },
         backing,
         options,

@@ -15,6 +15,7 @@ use crate::manifest::ManifestError;
 use crate::tar::Stream;
 
 use super::manifest_file::{self, Refused};
+use super::trust::TrustArguments;
 use super::{Failure, archive_file};
 
 /// Where a side is, and what it is where that was said.
@@ -61,11 +62,13 @@ impl SideSpec {
     }
 
     /// Finds out what it is, and reads it if it is a manifest.
-    fn load(&self) -> Result<Loaded<'_>, Failure> {
+    fn load(&self, trust: &TrustArguments) -> Result<Loaded<'_>, Failure> {
         let path = &*self.path;
         Ok(match self.kind.unwrap_or_else(|| self.look()) {
             Kind::Directory => Loaded::Directory(path),
-            Kind::Manifest => Loaded::Manifest(path, manifest_file::load(path, None)?),
+            Kind::Manifest => {
+                Loaded::Manifest(path, manifest_file::load(path, trust)?.into_bytes())
+            }
             Kind::Tar => Loaded::Archive(path),
         })
     }
@@ -105,16 +108,21 @@ fn is_archive(path: &Path) -> io::Result<bool> {
 }
 
 /// Reads what is to be compared; archives last, for they are hashed as the other
-/// side is.
+/// side is. What is demanded of a manifest is demanded of each side that is one.
 pub(super) fn load<'a>(
     sides: [&'a SideSpec; 2],
+    trust: &TrustArguments,
     options: &Options,
 ) -> Result<[Loaded<'a>; 2], Failure> {
     if sides.iter().all(|side| side.is_stdin()) {
         return Err("standard input can be one side only".into());
     }
     let [first, second] = sides;
-    let (first, second) = (first.load()?, second.load()?);
+    let (first, second) = (first.load(trust)?, second.load(trust)?);
+    let is_manifest = |side: &Loaded<'_>| matches!(side, Loaded::Manifest(..));
+    if !(trust.is_empty() || is_manifest(&first) || is_manifest(&second)) {
+        return Err("a digest or a signature is asked for, and neither side is a manifest".into());
+    }
     let algorithms = (first.algorithms(options), second.algorithms(options));
     Ok([
         first.read(algorithms.1, options)?,

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
 use crate::sys::SealedFile;
+use crate::trust::Voucher;
 use crate::verify::{CopyError, Declared, Reason, Verifier, VerifyError};
 
 use super::ahead::Ahead;
@@ -35,6 +36,7 @@ pub struct Filesystem {
     verifier: Verifier,
     options: Presentation,
     manifest: Option<Digest>,
+    voucher: Voucher,
     refusals: Refusals,
     stalls: AtomicU64,
     ahead: Ahead,
@@ -67,6 +69,7 @@ impl Filesystem {
             verifier,
             options,
             manifest,
+            voucher: Voucher::default(),
             refusals: Refusals::default(),
             stalls: AtomicU64::new(0),
             ahead: Ahead::default(),
@@ -81,6 +84,18 @@ impl Filesystem {
             cache: Some(cache),
             ..self
         }
+    }
+
+    /// Says who vouches for the manifest, for those who ask.
+    #[must_use]
+    pub fn with_voucher(self, voucher: Voucher) -> Self {
+        Self { voucher, ..self }
+    }
+
+    /// Who vouches for the manifest.
+    #[must_use]
+    pub const fn voucher(&self) -> &Voucher {
+        &self.voucher
     }
 
     /// Where private copies are kept.
@@ -330,6 +345,7 @@ impl Filesystem {
         if self.options.introspect {
             let about = About {
                 manifest: self.manifest.as_ref(),
+                voucher: &self.voucher,
                 refusals: self.refusals.count(),
                 stalls: self.stalls(),
                 copies: self.cache.as_ref().map(|cache| &cache.counters),

@@ -3,12 +3,14 @@
 
 use crate::digest::Digest;
 use crate::inode::Inode;
+use crate::trust::Voucher;
 
 use super::cache::CopyCounters;
 
 /// What there is to tell about a mount.
 pub(super) struct About<'a> {
     pub manifest: Option<&'a Digest>,
+    pub voucher: &'a Voucher,
     pub refusals: u64,
     pub stalls: u64,
     pub copies: Option<&'a CopyCounters>,
@@ -25,6 +27,7 @@ impl About<'_> {
                 .map(ToString::to_string)
                 .reduce(|list, digest| list + " " + &digest)?,
             b"manifest_digest" => self.manifest?.to_string(),
+            b"trust" => self.voucher.to_string(),
             b"refusals" => self.refusals.to_string(),
             b"stalls" => self.stalls.to_string(),
             b"copies" => self.copies?.to_string(),

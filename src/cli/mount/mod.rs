@@ -54,7 +54,10 @@ pub(super) struct Arguments {
 const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
 
   backing=DIR         the directory that has the content
-  digest=DIGEST       what the manifest must be, like --digest
+  digest=DIGEST, digest_file=FILE, key=KEY, allowed_signers=FILE,
+  signer=PRINCIPAL, signature=FILE, require_signature
+                      what the manifest must be, and who has to have signed it,
+                      like --digest and so on; what both say must hold
   allow_other         let other users in
   suid, dev           honour setuid bits and devices; not by default
   noexec              let no program be run
@@ -65,7 +68,7 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
-                      .manifest_digest, .refusals, .stalls and .copies
+                      .manifest_digest, .trust, .refusals, .stalls and .copies
   cache_dir=DIR       keep verified private copies of files of 1 MiB and more
                       in DIR, for the kernel to read by itself: large reads and
                       mapped files are as fast as on DIR. The copies have no
@@ -95,7 +98,9 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
                       taken, and 0 lets readers wait for ever. Who waits for a
                       file that is hashed in full goes on waiting while it comes
                       with 1 MiB a second or more
-  fsname=NAME         what the table of mounts shows as the source
+  fsname=NAME         what the table of mounts shows as the source; by default the
+                      manifest, behind continuity-unpinned: if nobody vouches
+                      for it
   log=FILE            append the log to FILE
 
 What other filesystems and mount(8) know and has no meaning here is ignored.";
@@ -129,11 +134,10 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         options.sandbox = mode;
     }
     let mut manifest = arguments.manifest.clone();
-    if let Some(digest) = options.digest
-        && *manifest.pin.digest.get_or_insert(digest) != digest
-    {
-        return Err(OptionError::TwoDigests.into());
-    }
+    manifest
+        .trust
+        .join(std::mem::take(&mut options.trust))
+        .map_err(OptionError::Twice)?;
     let backing = arguments
         .backing
         .clone()

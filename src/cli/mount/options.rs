@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError};
+use crate::cli::manifest_file::ManifestFile;
+use crate::cli::trust::TrustArguments;
 use crate::escape::Escaped;
 use crate::fs::{IdMap, IdMapError, Presentation};
 use crate::manifest::Timestamp;
@@ -19,10 +20,12 @@ use crate::verify;
 pub struct Options {
     /// Where the content is: `backing=`.
     pub backing: Option<PathBuf>,
-    /// What the manifest must be: `digest=`.
-    pub digest: Option<Digest>,
+    /// What the manifest must be: `digest=` and so on.
+    pub trust: TrustArguments,
     /// What stands in the first column of the table of mounts: `fsname=`.
     pub fsname: Option<OsString>,
+    /// Whether the same column tells when nobody vouches for the manifest.
+    pub marks_unpinned: bool,
     /// Where the log goes once nobody looks at standard error: `log=`.
     pub log: Option<PathBuf>,
     /// Where private copies of large files are kept: `cache_dir=`.
@@ -52,8 +55,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             backing: None,
-            digest: None,
+            trust: TrustArguments::default(),
             fsname: None,
+            marks_unpinned: true,
             log: None,
             cache_dir: None,
             cache_max: None,
@@ -97,9 +101,9 @@ pub enum OptionError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Two digests that contradict each other.
-    #[error("two different digests are given for one manifest")]
-    TwoDigests,
+    /// On the command line and among the options, and they differ.
+    #[error("{0} is given on the command line and among the mount options, and differs")]
+    Twice(&'static str),
     /// Remounting.
     #[error("a continuity mount cannot be remounted; unmount it and mount it anew")]
     Remount,
@@ -215,6 +219,7 @@ impl Options {
             "introspect" => (&mut presentation.introspect, true),
             "transform_symlinks" => (&mut presentation.transform_symlinks, true),
             "no_overlay_xattrs" => (&mut presentation.hide_overlay_xattrs, true),
+            "require_signature" => (&mut self.trust.require_signature, true),
             _ => return None,
         };
         *flag = value;
@@ -254,13 +259,6 @@ impl Options {
             }
             // What it is is ours to say.
             "subtype" => Ok(()),
-            "digest" => parse("digest", value, |text| {
-                Digest::parse(text).map_err(|error: DigestError| error.to_string())
-            })
-            .and_then(|digest| match self.digest.replace(digest) {
-                Some(other) if other != digest => Err(OptionError::TwoDigests),
-                _ => Ok(()),
-            }),
             "sandbox" => parse("sandbox", value, |text| {
                 text.parse::<sandbox::Mode>()
                     .map_err(|error| error.to_string())
@@ -276,9 +274,32 @@ impl Options {
             "gid" => squash("gid", value, &mut presentation.gid_map),
             "uidmap" => add_range("uidmap", value, &mut presentation.uid_map),
             "gidmap" => add_range("gidmap", value, &mut presentation.gid_map),
-            _ => return None,
+            _ => {
+                let result = self.trust.set(name, value)?;
+                result.map_err(|reason| OptionError::BadValue {
+                    option: known_with_value(name).unwrap_or_default(),
+                    value: value.to_owned(),
+                    reason,
+                })
+            }
         };
         Some(result)
+    }
+
+    /// What stands in the first column of the table of mounts for this manifest.
+    /// mount(8) compares that with fstab, to know what is mounted (`mount -a`) or
+    /// is to be unmounted, so what it mounts has the name by which it asked.
+    pub(super) fn source(&self, manifest: &ManifestFile) -> OsString {
+        let path = &manifest.path;
+        match &self.fsname {
+            Some(name) => name.clone(),
+            None if self.marks_unpinned && !manifest.trust.asks_somebody() => {
+                let mut name = OsString::from(UNPINNED);
+                name.push(path);
+                name
+            }
+            None => path.into(),
+        }
     }
 
     fn refuse(&self, option: &OsStr, name: &str) -> OptionError {
@@ -294,21 +315,29 @@ fn spell(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace('-', "_")
 }
 
-const WITH_VALUE: [&str; 19] = [
+/// In front of the name of a manifest that nobody vouches for.
+const UNPINNED: &str = "continuity-unpinned:";
+
+const WITH_VALUE: [&str; 24] = [
+    "allowed_signers",
     "backing",
     "block_cache",
     "cache_dir",
     "cache_max",
     "digest",
+    "digest_file",
     "fsname",
     "gid",
     "gidmap",
+    "key",
     "log",
     "mtime",
     "open_files",
     "recovery",
     "root",
     "sandbox",
+    "signature",
+    "signer",
     "source",
     "table_cache",
     "timeout",
@@ -316,8 +345,12 @@ const WITH_VALUE: [&str; 19] = [
     "uidmap",
 ];
 
+fn known_with_value(name: &str) -> Option<&'static str> {
+    WITH_VALUE.into_iter().find(|known| *known == name)
+}
+
 fn without_value(option: &OsStr, name: &str) -> OptionError {
-    match WITH_VALUE.iter().find(|known| **known == name) {
+    match known_with_value(name) {
         Some(known) => OptionError::NoValue(known),
         None => OptionError::Unknown(option.to_owned()),
     }

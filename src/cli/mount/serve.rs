@@ -109,16 +109,12 @@ fn plan(request: &Request) -> Result<Plan, Failure> {
     let manifest = request.manifest.open()?;
     let manifest = sys::descriptor::keep(manifest, manifest_file::SIZE_MAX)
         .map_err(|cause| request.manifest.not_read(cause))?;
-    let source = match &options.fsname {
-        Some(name) => name.clone(),
-        None => request.manifest.path.clone().into_os_string(),
-    };
     Ok(Plan {
         manifest,
         backing: backing.as_fd().try_clone_to_owned()?,
         mountpoint: request.mountpoint.clone(),
         options: MountOptions {
-            source,
+            source: options.source(&request.manifest),
             allow_other: options.allow_other,
             suid: options.suid,
             dev: options.dev,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::cli::Failure;
 use crate::cli::logging::{self, Verbosity};
-use crate::cli::{Failure, manifest_file::ManifestFile};
+use crate::cli::manifest_file::{LoadError, ManifestFile};
 use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
 use crate::fs::{CopyCache, Filesystem};
@@ -22,6 +23,7 @@ use crate::source::DirectorySource;
 use crate::supervisor::{FromWorker, Link, ToWorker};
 use crate::sys::process::{self, Nothing};
 use crate::sys::{PrivateDirectory, PrivateDirectoryError, RootDir};
+use crate::trust::{Moment, Policy, Vouched, Voucher};
 use crate::verify::Verifier;
 
 use super::options::Options;
@@ -95,6 +97,7 @@ pub(in crate::cli) fn run(
     let cache = open_cache(&request.options)?;
     let log = request.options.log.as_deref().map(logging::open);
     let log = log.transpose()?;
+    let trust = Trust::open(&request.manifest, pin)?;
     let nothing = Nothing::open()?;
     nothing.be_input()?;
     process::leave_directory()?;
@@ -119,7 +122,7 @@ pub(in crate::cli) fn run(
         request,
         File::from(manifest),
         RootDir::from_descriptor(backing),
-        pin,
+        &trust,
     )?;
     link.tell_supervisor(FromWorker::Loaded(digest))?;
     let Some(ToWorker::Serve {
@@ -142,9 +145,8 @@ pub(in crate::cli) fn run(
         }
         (None, _) => filesystem,
     };
-    let is_vouched_for = request.manifest.pin.digest.is_some();
     announce(filesystem.statistics(), &confined);
-    if !is_vouched_for && turn == Turn::First {
+    if filesystem.voucher().is_nobody() && turn == Turn::First {
         log::warn!(
             "event=unpinned the manifest is taken as it is; to hold the next mount to it: --digest {digest}"
         );
@@ -187,23 +189,13 @@ fn load(
     request: &Request,
     mut manifest: File,
     backing: RootDir,
-    pin: Option<Digest>,
+    trust: &Trust,
 ) -> Result<(Filesystem, Digest), Failure> {
     // The one before has read it, too.
     let _ = manifest.rewind();
     let file: &ManifestFile = &request.manifest;
-    let bytes = file.load_from(manifest)?;
-    let digest = match (pin, file.pin.digest) {
-        (Some(wanted), _) => {
-            let found = wanted.algorithm().hash(&bytes);
-            if found != wanted {
-                return Err(WorkerError::Changed(Box::new((wanted, found))).into());
-            }
-            found
-        }
-        (None, Some(digest)) => digest,
-        (None, None) => Algorithm::Sha256.hash(&bytes),
-    };
+    let bytes = file.read_from(manifest)?;
+    let (bytes, voucher, digest) = trust.judge(file, bytes)?;
     let (uid, gid) = process::user();
     let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
         .map_err(|error| file.refused(error))?;
@@ -211,8 +203,71 @@ fn load(
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, request.options.verifier)?;
     let presentation = request.options.presentation.clone();
-    let filesystem = Filesystem::new(table, verifier, presentation, Some(digest));
+    let filesystem =
+        Filesystem::new(table, verifier, presentation, Some(digest)).with_voucher(voucher);
     Ok((filesystem, digest))
+}
+
+/// What the manifest has to be.
+enum Trust {
+    /// What was demanded of it.
+    First(Policy),
+    /// What the worker before has found. By now signatures and keys can have gone, or
+    /// be out of date, but that does not end a mount: the bytes are the same.
+    Again {
+        pin: Digest,
+        asks_somebody: bool,
+        policy: Option<Policy>,
+    },
+}
+
+impl Trust {
+    /// Reads keys and signatures.
+    fn open(manifest: &ManifestFile, pin: Option<Digest>) -> Result<Self, LoadError> {
+        Ok(match pin {
+            None => Self::First(manifest.policy()?),
+            Some(pin) => Self::Again {
+                pin,
+                asks_somebody: manifest.trust.asks_somebody(),
+                policy: manifest.policy().ok(),
+            },
+        })
+    }
+
+    /// Gives the bytes back, with who vouches for them and their digest.
+    fn judge(
+        &self,
+        manifest: &ManifestFile,
+        bytes: Vec<u8>,
+    ) -> Result<(Vouched, Voucher, Digest), Failure> {
+        match self {
+            Self::First(policy) => {
+                let vouched = manifest.vouch(policy, bytes)?;
+                let voucher = vouched.by().clone();
+                let digest = voucher.pin;
+                let digest = digest.unwrap_or_else(|| Algorithm::Sha256.hash(&vouched));
+                Ok((vouched, voucher, digest))
+            }
+            Self::Again {
+                pin,
+                asks_somebody,
+                policy,
+            } => {
+                let found = pin.algorithm().hash(&bytes);
+                if found != *pin {
+                    return Err(WorkerError::Changed(Box::new((*pin, found))).into());
+                }
+                let by_policy = policy
+                    .as_ref()
+                    .and_then(|policy| policy.check(&bytes, Moment::now()).ok());
+                let voucher = by_policy.unwrap_or_else(|| Voucher {
+                    pin: asks_somebody.then_some(*pin),
+                    ..Voucher::default()
+                });
+                Ok((Vouched::by_nobody(bytes), voucher, found))
+            }
+        }
+    }
 }
 
 fn open_cache(options: &Options) -> Result<Option<CopyCache>, WorkerError> {
