@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 0 | [`sys`]: the only system calls |
 //! | 1 | [`escape`], [`progress`], [`sandbox`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
-//! | 2 | [`manifest`]: bytes to values and back |
+//! | 2 | [`manifest`]: bytes to values and back; [`trust`]: who vouches for the bytes |
 //! | 3 | [`tar`]: archives to members and back; then [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |

@@ -79,12 +79,3 @@ fn what_no_map_has_belongs_to_nobody() {
     assert!(text(&unmapped.stderr).contains("Permission denied"));
     assert_eq!(unmapped.stdout, b"");
 }
-
-#[test]
-fn two_pins_that_contradict_each_other_are_refused() {
-    let pin = |digit: &str| format!("sha256:{}", digit.repeat(64));
-    let option = format!("digest={}", pin("1"));
-    let refused = continuity(["mount", "--digest", &pin("0"), "-o", &option, "/", "/", "/"]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("two different digests"));
-}

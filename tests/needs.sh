@@ -35,6 +35,8 @@ programs() {
 		need mkfs.btrfs btrfs-progs
 		need filefrag e2fsprogs
 		need git git
+		need minisign minisign
+		need ssh-keygen openssh-client
 		need setpriv util-linux
 		need unshare util-linux
 		need tar tar
