@@ -440,7 +440,8 @@ fn the_right_digest_is_accepted() {
         assert!(!mount.log().contains("unpinned"), "{}", mount.log());
         assert!(mount.unmount().success());
     }
-    assert!(scene.mount().log().contains(&format!("--digest {digest}")));
+    // The process that logs it is another one than that which says "mounted".
+    scene.mount().wait_for(&format!("--digest {digest}"));
 }
 
 /// Part of a protobuf message: a field with bytes, shorter than 128.
