@@ -21,6 +21,7 @@ pub mod manifest_file;
 mod manifest_output;
 mod mount;
 pub mod mount_helper;
+mod mounts;
 pub mod output;
 mod progress;
 pub mod report;
@@ -94,6 +95,7 @@ enum Command {
     Apply(apply::Arguments),
     Copy(copy::Arguments),
     Mount(mount::Arguments),
+    Mounts(mounts::Arguments),
     Cat(cat::Arguments),
     Export(export::Arguments),
     Ls(ls::Arguments),
@@ -112,6 +114,7 @@ impl Command {
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments, words),
+            Self::Mounts(arguments) => mounts::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),

@@ -251,6 +251,12 @@ impl Filesystem {
         });
     }
 
+    /// How many reads were refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refusals.count()
+    }
+
     /// How many readers have waited in vain.
     #[must_use]
     pub fn stalls(&self) -> u64 {

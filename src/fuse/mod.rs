@@ -23,6 +23,6 @@ mod seats;
 mod session;
 
 pub use connection::Connection;
-pub use mount::{MountError, MountOptions, Mounted, Unmounted, Unmounter, Unserved};
+pub use mount::{FILE_SYSTEM, MountError, MountOptions, Mounted, Unmounted, Unmounter, Unserved};
 pub use requests::Requests;
 pub use session::{Session, Turn};

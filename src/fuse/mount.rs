@@ -18,7 +18,8 @@ use super::connection::Connection;
 
 /// The type of our mounts is `fuse.` and this.
 const SUBTYPE: &str = "continuity";
-const FILE_SYSTEM: &str = "fuse.continuity";
+/// As it stands in the table of mounts.
+pub const FILE_SYSTEM: &str = "fuse.continuity";
 /// How far the kernel reads ahead of a sequential reader.
 const READ_AHEAD_KIB: u32 = 4096;
 

@@ -43,8 +43,12 @@ pub enum ToWorker {
         device_number: u64,
         /// The first message of the kernel.
         init: Vec<u8>,
+        /// How many workers there were before.
+        restarts: u32,
         /// The connection.
         connection: OwnedFd,
+        /// The socket on which whoever may asks for the status.
+        status: Option<OwnedFd>,
     },
 }
 
@@ -96,12 +100,19 @@ impl Link {
                 turn,
                 device_number,
                 init,
+                restarts,
                 connection,
+                status,
             } => {
-                bytes.extend([SERVE, u8::from(*turn == Turn::Again)]);
+                let flags = [*turn == Turn::Again, status.is_some()];
+                bytes.push(SERVE);
+                bytes.extend(flags.map(u8::from));
+                bytes.extend(restarts.to_le_bytes());
                 bytes.extend(device_number.to_le_bytes());
                 bytes.extend(init);
-                datagram::send(&self.0, &bytes, &[connection.as_fd()])
+                let descriptors = [connection].into_iter().chain(status);
+                let descriptors: Vec<_> = descriptors.map(AsFd::as_fd).collect();
+                datagram::send(&self.0, &bytes, &descriptors)
             }
         }
     }
@@ -171,7 +182,8 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
             manifest: descriptors.next()?,
             backing: descriptors.next()?,
         }),
-        (SERVE, [again, rest @ ..]) => {
+        (SERVE, [again, has_status, rest @ ..]) => {
+            let (restarts, rest) = rest.split_first_chunk()?;
             let (device_number, init) = rest.split_first_chunk()?;
             Some(ToWorker::Serve {
                 turn: match again {
@@ -180,7 +192,12 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 },
                 device_number: u64::from_le_bytes(*device_number),
                 init: init.to_owned(),
+                restarts: u32::from_le_bytes(*restarts),
                 connection: descriptors.next()?,
+                status: match has_status {
+                    0 => None,
+                    _ => Some(descriptors.next()?),
+                },
             })
         }
         _ => None,
@@ -235,7 +252,9 @@ mod tests {
                     turn,
                     device_number: 45,
                     init: vec![7; 104],
+                    restarts: 3,
                     connection: null(),
+                    status: Some(null()),
                 })
                 .unwrap();
             match worker.hear_supervisor().unwrap().unwrap() {
@@ -243,8 +262,14 @@ mod tests {
                     turn: heard,
                     device_number,
                     init,
+                    restarts,
+                    status,
                     ..
-                } => assert_eq!((heard, device_number, init), (turn, 45, vec![7; 104])),
+                } => {
+                    assert_eq!((heard, device_number, restarts), (turn, 45, 3));
+                    assert_eq!(init, vec![7; 104]);
+                    assert!(status.is_some());
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -270,7 +295,12 @@ mod tests {
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }
         // No descriptors, too short, no digest.
-        for bytes in [&b"\x01B"[..], b"\x01S\x00\x01", b"\x01Bsha256:0", b"\x01"] {
+        for bytes in [
+            &b"\x01B"[..],
+            b"\x01S\x00\x00\x00\x01",
+            b"\x01Bsha256:0",
+            b"\x01",
+        ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();
             assert!(worker.hear_supervisor().is_err(), "{bytes:?}");
         }

@@ -8,6 +8,7 @@
 mod control;
 mod message;
 mod policy;
+mod socket;
 mod worker;
 
 use std::fs::File;
@@ -24,8 +25,10 @@ use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved}
 
 pub use control::Control;
 pub use message::{FromWorker, Link, ToWorker};
+pub use socket::status_path;
 
 use policy::{Death, Next, Policy};
+use socket::StatusSocket;
 use worker::{Ended, Worker};
 
 /// What to mount, and how.
@@ -39,6 +42,8 @@ pub struct Plan {
     pub mountpoint: PathBuf,
     /// How.
     pub options: MountOptions,
+    /// The directory for the socket on which the status is told, if it is.
+    pub status: Option<PathBuf>,
     /// Whether the next worker may take over where the last one stopped. If not,
     /// everything is mounted anew when one dies, as before Linux 6.9.
     pub hand_over: bool,
@@ -89,6 +94,8 @@ pub struct Supervisor<Start> {
     control: Control,
     /// What the manifest was; another one must not take its place.
     digest: Option<Digest>,
+    /// How many workers there were before this one.
+    restarts: u32,
 }
 
 impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
@@ -100,6 +107,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             start,
             control: Control::default(),
             digest: None,
+            restarts: 0,
         }
     }
 
@@ -215,30 +223,40 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         let init = connection
             .take_init()
             .map_err(SupervisorError::Connection)?;
-        let number = unserved.device_number();
-        let worker = serve(worker, connection, Turn::First, number, &init)?;
+        let tools = Tools {
+            init,
+            device_number: unserved.device_number(),
+            status: self.bind(unserved.device_number()),
+        };
+        let worker = tools.serve(worker, connection, Turn::First, self.restarts)?;
         // Nothing has been asked yet, so nothing comes again now.
         let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
         let mounted = unserved.attach()?;
         self.control.is_mounted(mounted.unmounter());
         let served = Served {
             mounted,
-            init,
+            tools,
             can_hand_over,
         };
         Ok((served, worker))
     }
 
+    /// Without a status everything else goes on.
+    fn bind(&self, device_number: u64) -> Option<StatusSocket> {
+        let directory = self.plan.status.as_deref()?;
+        StatusSocket::bind(directory, device_number)
+            .inspect_err(|error| log::warn!("event=status_off error={:?}", error.to_string()))
+            .ok()
+    }
+
     /// Lets another worker go on.
     fn follow(&mut self, served: &Served) -> Result<Worker, SupervisorError> {
+        self.restarts = self.restarts.saturating_add(1);
         let worker = self.load()?;
-        serve(
-            worker,
-            served.mounted.connection(),
-            Turn::Again,
-            served.mounted.device_number(),
-            &served.init,
-        )
+        let connection = served.mounted.connection();
+        served
+            .tools
+            .serve(worker, connection, Turn::Again, self.restarts)
     }
 
     /// Lets no other worker have a try: whoever asks gets an error.
@@ -260,30 +278,44 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
 #[derive(Debug)]
 struct Served {
     mounted: Mounted,
-    /// The first message of the kernel.
-    init: Vec<u8>,
+    tools: Tools,
     can_hand_over: bool,
 }
 
-fn serve(
-    worker: Worker,
-    connection: &Connection,
-    turn: Turn,
+/// What a worker needs to serve, beside the connection.
+#[derive(Debug)]
+struct Tools {
+    /// The first message of the kernel.
+    init: Vec<u8>,
     device_number: u64,
-    init: &[u8],
-) -> Result<Worker, SupervisorError> {
-    let tell = || -> io::Result<()> {
-        worker.tell(&ToWorker::Serve {
-            turn,
-            device_number,
-            init: init.to_owned(),
-            connection: worker::copy(connection)?,
-        })
-    };
-    tell().map_err(SupervisorError::Worker)?;
-    match worker.hear().map_err(SupervisorError::Worker)? {
-        Some(FromWorker::Serving) => Ok(worker),
-        other => Err(not_ready(worker, other)),
+    status: Option<StatusSocket>,
+}
+
+impl Tools {
+    /// Lets a worker serve, and waits until it does.
+    fn serve(
+        &self,
+        worker: Worker,
+        connection: &Connection,
+        turn: Turn,
+        restarts: u32,
+    ) -> Result<Worker, SupervisorError> {
+        let tell = || -> io::Result<()> {
+            let status = self.status.as_ref().map(StatusSocket::listener);
+            worker.tell(&ToWorker::Serve {
+                turn,
+                device_number: self.device_number,
+                init: self.init.clone(),
+                restarts,
+                connection: worker::copy(connection)?,
+                status: status.map(worker::copy).transpose()?,
+            })
+        };
+        tell().map_err(SupervisorError::Worker)?;
+        match worker.hear().map_err(SupervisorError::Worker)? {
+            Some(FromWorker::Serving) => Ok(worker),
+            other => Err(not_ready(worker, other)),
+        }
     }
 }
 

@@ -314,6 +314,45 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// A mount, as the table of mounts shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where.
+    pub path: PathBuf,
+    /// The first column: what was mounted.
+    pub source: OsString,
+    /// The device number of its filesystem.
+    pub device_number: u64,
+}
+
+/// All mounts of a type, those that cover others behind them.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn seen(file_system: &str) -> io::Result<Vec<Seen>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let lines = table.split(|byte| *byte == b'\n');
+    Ok(lines
+        .filter_map(|line| seen_in(line, file_system.as_bytes()))
+        .collect())
+}
+
+fn seen_in(line: &[u8], file_system: &[u8]) -> Option<Seen> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let device = std::str::from_utf8(fields.nth(2)?).ok()?;
+    let (major, minor) = device.split_once(':')?;
+    let path = fields.nth(1)?;
+    fields.find(|field| *field == b"-")?;
+    if fields.next()? != file_system {
+        return None;
+    }
+    Some(Seen {
+        path: OsString::from_vec(unescape(path)).into(),
+        source: OsString::from_vec(unescape(fields.next()?)),
+        device_number: rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?),
+    })
+}
+
 /// Tells when the table of mounts changes.
 #[derive(Debug)]
 pub struct MountTable(File);

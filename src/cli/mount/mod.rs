@@ -2,6 +2,7 @@
 
 pub(super) mod options;
 pub(super) mod serve;
+mod status;
 pub(super) mod worker;
 
 use std::ffi::OsString;

@@ -53,6 +53,8 @@ enum SetUpError {
     BackingBelowMountpoint,
 }
 
+/// Where root asks mounts for their status.
+pub(in crate::cli) const STATUS_DIRECTORY: &str = "/run/continuity";
 /// What of the environment a worker gets.
 const ENVIRONMENT: [&str; 2] = ["RUST_LOG", "RUST_BACKTRACE"];
 /// How long the end may take when it was asked for twice.
@@ -120,6 +122,7 @@ fn plan(request: &Request) -> Result<Plan, Failure> {
             dev: options.dev,
             exec: options.exec,
         },
+        status: (sys::process::user().0 == 0).then(|| STATUS_DIRECTORY.into()),
         hand_over: options.hand_over,
     })
 }

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use thiserror::Error;
 
@@ -28,6 +30,7 @@ use crate::verify::Verifier;
 
 use super::options::Options;
 use super::serve::Request;
+use super::status::Facts;
 
 /// How the supervisor of a worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +132,9 @@ pub(in crate::cli) fn run(
         turn,
         device_number,
         init,
+        restarts,
         connection,
+        status,
     }) = link.hear_supervisor()?
     else {
         // It only wanted to know whether that is possible.
@@ -153,9 +158,22 @@ pub(in crate::cli) fn run(
     }
     filesystem.mounted(device_number);
     let connection = Connection::from(connection);
-    let session = Session::adopt(&connection, &init, turn, Arc::new(filesystem))
+    let filesystem = Arc::new(filesystem);
+    let session = Session::adopt(&connection, &init, turn, Arc::clone(&filesystem))
         .map_err(WorkerError::Connection)?;
     drop(connection);
+    if let Some(socket) = status {
+        let facts = Facts {
+            trust: filesystem.voucher().to_string(),
+            filesystem,
+            requests: session.requests(),
+            sandbox: confined,
+            manifest: digest.to_string(),
+            restarts,
+            since: Instant::now(),
+        };
+        facts.tell(UnixListener::from(socket))?;
+    }
     process::die_with_parent(false)?;
     if role == Role::Background {
         logging::finish();

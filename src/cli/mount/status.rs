@@ -1,0 +1,136 @@
+//! What a worker tells about itself and its mount, to root, on a socket:
+//! `status` is answered by JSON, `metrics` by the text form of Prometheus.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::fs::Filesystem;
+use crate::fuse::Requests;
+use crate::sandbox;
+
+/// How long it is waited for whoever asks.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest question, in bytes.
+const QUESTION_MAX: u64 = 16;
+
+/// What there is to tell.
+pub(super) struct Facts {
+    pub filesystem: Arc<Filesystem>,
+    pub requests: Arc<Requests>,
+    pub sandbox: sandbox::Report,
+    /// The manifest, by the digest that another mount could be held to.
+    pub manifest: String,
+    /// Who vouches for it.
+    pub trust: String,
+    /// How many workers there were before.
+    pub restarts: u32,
+    pub since: Instant,
+}
+
+/// The same at a moment. Names and order are part of the interface.
+#[derive(Serialize)]
+struct Status<'a> {
+    version: &'static str,
+    worker: u32,
+    uptime_seconds: u64,
+    worker_restarts: u32,
+    manifest: &'a str,
+    trust: &'a str,
+    sandbox: &'a sandbox::Report,
+    inodes: u64,
+    files: u64,
+    table_bytes: u64,
+    requests: u64,
+    requests_in_flight: u64,
+    refusals: u64,
+    stalls: u64,
+}
+
+impl Facts {
+    fn status(&self) -> Status<'_> {
+        let statistics = self.filesystem.statistics();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            worker: std::process::id(),
+            uptime_seconds: self.since.elapsed().as_secs(),
+            worker_restarts: self.restarts,
+            manifest: &self.manifest,
+            trust: &self.trust,
+            sandbox: &self.sandbox,
+            inodes: statistics.inodes,
+            files: statistics.files,
+            table_bytes: statistics.memory,
+            requests: self.requests.count(),
+            requests_in_flight: self.requests.in_flight(),
+            refusals: self.filesystem.refused(),
+            stalls: self.filesystem.stalls(),
+        }
+    }
+
+    fn answer(&self, question: &[u8]) -> io::Result<String> {
+        match question.trim_ascii_end() {
+            b"status" => Ok(serde_json::to_string(&self.status())? + "\n"),
+            b"metrics" => Ok(metrics(&self.status())),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn serve(&self, mut stream: &UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut question = Vec::new();
+        stream.take(QUESTION_MAX).read_to_end(&mut question)?;
+        stream.write_all(self.answer(&question)?.as_bytes())
+    }
+
+    /// Answers whoever asks, on a thread of its own.
+    pub(super) fn tell(self, listener: UnixListener) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name("status".to_owned());
+        thread.spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else {
+                    // Out of descriptors, perhaps; not for long.
+                    std::thread::sleep(PATIENCE);
+                    continue;
+                };
+                if let Err(error) = self.serve(&stream) {
+                    log::debug!("whoever asked for the status: {error}");
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// One line for each figure (Prometheus, text-based exposition format).
+fn metrics(status: &Status<'_>) -> String {
+    let label = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut text = format!(
+        "# TYPE continuity_info gauge\ncontinuity_info{{version=\"{}\",manifest=\"{}\",trust=\"{}\",sandbox=\"{}\"}} 1\n",
+        status.version,
+        label(status.manifest),
+        label(status.trust),
+        status.sandbox.mode,
+    );
+    for (name, kind, value) in [
+        ("uptime_seconds", "gauge", status.uptime_seconds),
+        (
+            "worker_restarts_total",
+            "counter",
+            u64::from(status.worker_restarts),
+        ),
+        ("inodes", "gauge", status.inodes),
+        ("table_bytes", "gauge", status.table_bytes),
+        ("requests_total", "counter", status.requests),
+        ("requests_in_flight", "gauge", status.requests_in_flight),
+        ("refused_total", "counter", status.refusals),
+        ("stall_replies_total", "counter", status.stalls),
+    ] {
+        text += &format!("# TYPE continuity_{name} {kind}\ncontinuity_{name} {value}\n");
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! What a mount tells about itself, and to whom.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod mounted;
+mod tree;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use mounted::{Mount, child_of, in_time, wait_until};
+use serde_json::Value;
+use tempfile::TempDir;
+use tree::{build, continuity, scratch, text};
+
+fn scene() -> (TempDir, Mount) {
+    let scratch = scratch();
+    let tree = scratch.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    for name in ["good", "bad"] {
+        fs::write(tree.join(name), "content\n").unwrap();
+    }
+    let manifest = build(&scratch, &tree, &[]);
+    fs::write(tree.join("bad"), "CONTENT\n").unwrap();
+    let mount = Mount::new(&manifest, &tree);
+    (scratch, mount)
+}
+
+/// The socket of a mount, which is named after its device number.
+fn socket(mount: &Mount) -> PathBuf {
+    let device = mount.path().metadata().unwrap().dev();
+    PathBuf::from(format!("/run/continuity/{device:x}.sock"))
+}
+
+/// What is listed of this mount.
+fn listed(mount: &Mount) -> Value {
+    let output = in_time("mounts", || continuity(["mounts", "--json"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let text = text(&output.stdout);
+    let objects = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let place = mount.path().to_str().unwrap();
+    let mut ours = objects.filter(|object| object["mountpoint"] == place);
+    let object = ours.next().unwrap();
+    assert!(ours.next().is_none());
+    object
+}
+
+#[test]
+fn a_mount_tells_how_it_is() {
+    let (_scratch, mount) = scene();
+    let status = listed(&mount);
+    assert_eq!(status["worker"], mount.worker());
+    assert_eq!(status["worker_restarts"], 0);
+    assert_eq!(
+        (&status["files"], &status["inodes"]),
+        (&2.into(), &3.into())
+    );
+    assert_eq!(status["refusals"], 0);
+    assert_eq!(status["trust"], "none");
+    assert_eq!(status["sandbox"]["mode"], "required");
+    assert_eq!(status["sandbox"]["layers"].as_array().unwrap().len(), 5);
+    let manifest = status["manifest"].as_str().unwrap();
+    assert!(mount.log().contains(manifest), "{manifest}");
+    assert!(fs::read(mount.join("bad")).is_err());
+    assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
+    let later = listed(&mount);
+    assert!(later["refusals"].as_u64().unwrap() > 0);
+    assert!(later["requests"].as_u64() > status["requests"].as_u64());
+    assert_eq!(later["requests_in_flight"], 0);
+
+    let path = mount.path().to_str().unwrap();
+    let output = continuity(["mounts", "--metrics", path]);
+    let metrics = text(&output.stdout);
+    let figure = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(figure("continuity_inodes"), 3.0);
+    assert!(figure("continuity_refused_total") > 0.0);
+    assert!(
+        metrics
+            .lines()
+            .all(|line| line.starts_with("# TYPE ") || line.split_whitespace().count() == 2)
+    );
+    let table = text(&continuity(["mounts"]).stdout);
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with(path) && line.contains("restarts=0"))
+    );
+
+    // The next worker tells as the first one did.
+    let before = mount.worker();
+    mount.signal_worker("KILL");
+    wait_until(
+        || child_of(mount.pid()).is_some_and(|worker| worker != before),
+        || mount.log(),
+    );
+    wait_until(|| listed(&mount)["worker_restarts"] == 1, || mount.log());
+
+    let socket = socket(&mount);
+    assert!(socket.exists());
+    assert!(mount.unmount().success());
+    assert!(!socket.exists());
+}
+
+#[test]
+fn only_root_is_told() {
+    let (_scratch, mount) = scene();
+    let socket = socket(&mount);
+    let directory = socket.parent().unwrap().metadata().unwrap();
+    assert_eq!(
+        (directory.uid(), directory.permissions().mode() & 0o777),
+        (0, 0o700)
+    );
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg("ls")
+        .arg(&socket)
+        .output()
+        .unwrap();
+    assert!(
+        text(&output.stderr).contains("Permission denied"),
+        "{output:?}"
+    );
+    assert!(mount.unmount().success());
+}
+
+/// Whoever asks nonsense, or nothing, or a hundred times, is in nobody's way.
+#[test]
+fn bad_questions_harm_nobody() {
+    let (_scratch, mount) = scene();
+    let socket = socket(&mount);
+    let ask = |question: &[u8]| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        let _ = stream.write_all(question);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    for question in [&b""[..], b"stat", b"status\0", &[b'x'; 100_000], b"\xff"] {
+        assert_eq!(ask(question), "", "{question:?}");
+    }
+    for _ in 0..100 {
+        drop(UnixStream::connect(&socket).unwrap());
+    }
+    assert!(ask(b"status\n").starts_with("{\"version\""));
+    assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
+    assert!(mount.unmount().success());
+}
