@@ -99,9 +99,8 @@ pub fn check_wire(manifest: &[u8]) -> Result<(), WireError> {
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     fields: Fields<'a>,
-    /// Whether there is any of what few records have: attributes, streams,
-    /// extensions, unknown fields. What is not there is not looked for.
-    present: Present,
+    /// What is not there, or stands once, is not looked for again.
+    present: Present<'a>,
     /// Where the record begins, in bytes from the beginning of the manifest.
     pub offset: usize,
     /// Owner, as written.
@@ -124,12 +123,43 @@ pub struct Record<'a> {
     pub minor: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Present {
+#[derive(Clone, Debug, Default)]
+struct Present<'a> {
+    paths: Repeated<&'a str>,
+    digests: Repeated<&'a str>,
+    extensions: Repeated<Fields<'a>>,
     xattrs: bool,
     ads: bool,
-    extensions: bool,
     unknown: bool,
+}
+
+/// The values of a field that most records have once.
+#[derive(Clone, Debug, Default)]
+enum Repeated<T> {
+    #[default]
+    Never,
+    Once(T),
+    /// They have to be walked.
+    Often,
+}
+
+impl<T: Clone> Repeated<T> {
+    fn add(&mut self, value: T) {
+        *self = match self {
+            Self::Never => Self::Once(value),
+            Self::Once(_) | Self::Often => Self::Often,
+        };
+    }
+
+    /// All of them, given a walk that finds them where there are several.
+    fn all<I: Iterator<Item = T>>(&self, walk: I) -> impl Iterator<Item = T> + use<T, I> {
+        let (once, often) = match self {
+            Self::Never => (None, None),
+            Self::Once(value) => (Some(value.clone()), None),
+            Self::Often => (None, Some(walk)),
+        };
+        once.into_iter().chain(often.into_iter().flatten())
+    }
 }
 
 impl<'a> Record<'a> {
@@ -171,9 +201,8 @@ impl<'a> Record<'a> {
             (USER, Value::Bytes(value)) => self.user = field.string(value)?,
             (GROUP, Value::Bytes(value)) => self.group = field.string(value)?,
             (TARGET, Value::Bytes(value)) => self.target = field.string(value)?,
-            (PATH | DIGEST, Value::Bytes(value)) => {
-                field.string(value)?;
-            }
+            (PATH, Value::Bytes(value)) => self.present.paths.add(field.string(value)?),
+            (DIGEST, Value::Bytes(value)) => self.present.digests.add(field.string(value)?),
             (XATTR, Value::Bytes(value)) => {
                 self.present.xattrs = true;
                 Entry::read(field.fields(value))?;
@@ -182,7 +211,9 @@ impl<'a> Record<'a> {
                 self.present.ads = true;
                 Entry::read(field.fields(value))?;
             }
-            (EXTENSION, Value::Bytes(_)) => self.present.extensions = true,
+            (EXTENSION, Value::Bytes(value)) => {
+                self.present.extensions.add(field.fields(value));
+            }
             _ => self.present.unknown = true,
         }
         Ok(())
@@ -196,12 +227,14 @@ impl<'a> Record<'a> {
 
     /// The paths, in the order in which they are written.
     pub fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.strings(resource_field::PATH)
+        let paths = &self.present.paths;
+        paths.all(self.strings(resource_field::PATH))
     }
 
     /// The digests.
     pub fn digests(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.strings(resource_field::DIGEST)
+        let digests = &self.present.digests;
+        digests.all(self.strings(resource_field::DIGEST))
     }
 
     /// The extended attributes.
@@ -218,7 +251,8 @@ impl<'a> Record<'a> {
 
     /// The messages of field `extension`; to be read as one.
     pub(super) fn extensions(&self) -> impl Iterator<Item = Fields<'a>> + use<'a> {
-        self.messages(resource_field::EXTENSION, self.present.extensions)
+        let extensions = &self.present.extensions;
+        extensions.all(self.messages(resource_field::EXTENSION, true))
     }
 
     /// Every field that is none of the above.
