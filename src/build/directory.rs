@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::manifest::{EncodeError, Kind};
 use crate::path::ManifestPath;
-use crate::sys::{Absence, Entry, EntryKind, RootDir, Stat};
+use crate::sys::{Absence, Entry, EntryKind, Errno, RootDir, Stat};
 use crate::tree::{Node, NodeError, ReadError, inspect_handle, inspect_open};
 
 use super::error::{Cause, Failure};
@@ -162,8 +162,12 @@ impl Directory<'_> {
             listing.left_out.ignored += 1;
             return Ok(());
         }
-        let file = match self.handle.open_file(OsStr::from_bytes(name)) {
+        let file = match self.handle.open_listed(OsStr::from_bytes(name)) {
             Ok(file) => file,
+            // Something is mounted there, and may be a device.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
+                return self.take_other(name, path, listing);
+            }
             // Its name was there when the directory was read.
             Err(error) if Absence::of(&error).is_some() => return Err(Cause::Listing),
             Err(error) => return Err(ReadError::from(error).into()),

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::attributes::{Attribute, AttributeSet};
-use crate::manifest::{DeviceNumber, Kind, Resource, Timestamp, Xattr};
-
+use crate::manifest::{DeviceNumber, Kind, Metadata, Resource, Timestamp, Xattr};
 use crate::path::ManifestPath;
+use crate::tree::Node;
 
 use super::content;
 use super::finding::{Change, Sides};
@@ -43,24 +43,45 @@ impl Rules<'_> {
 /// does not declare, such as a time, is not compared.
 #[must_use]
 pub fn compare(wanted: &Resource, found: &Resource, rules: &Rules<'_>) -> Vec<Change> {
-    let mut changes = compare_all_but_content(wanted, found, rules);
+    let mut changes = compare_all_but_content(wanted.into(), found.into(), rules);
     if let (Kind::Regular(wanted), Kind::Regular(found)) = (&wanted.kind, &found.kind) {
         content::compare(wanted, found, rules.attributes, &mut changes);
     }
     changes
 }
 
+/// A resource without its names, or a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Described<'a> {
+    pub metadata: &'a Metadata,
+    pub kind: &'a Kind,
+}
+
+impl<'a> From<&'a Resource> for Described<'a> {
+    fn from(resource: &'a Resource) -> Self {
+        let Resource { metadata, kind, .. } = resource;
+        Self { metadata, kind }
+    }
+}
+
+impl<'a> From<&'a Node> for Described<'a> {
+    fn from(node: &'a Node) -> Self {
+        let Node { metadata, kind, .. } = node;
+        Self { metadata, kind }
+    }
+}
+
 /// The same without size and content of regular files.
 pub(super) fn compare_all_but_content(
-    wanted: &Resource,
-    found: &Resource,
+    wanted: Described<'_>,
+    found: Described<'_>,
     rules: &Rules<'_>,
 ) -> Vec<Change> {
     let mut told = Told {
         attributes: rules.attributes,
         changes: Vec::new(),
     };
-    let (one, other) = (&wanted.metadata, &found.metadata);
+    let (one, other) = (wanted.metadata, found.metadata);
     if one.mode.file_type() != other.mode.file_type() && told.attributes.has(Attribute::Type) {
         // It is another file altogether.
         return vec![Change::Type(Sides::of(&one.mode, &other.mode))];
@@ -78,7 +99,7 @@ pub(super) fn compare_all_but_content(
         told.compare(Attribute::Mtime, wanted, found, Change::Mtime);
     }
     compare_xattrs(&one.xattrs, &other.xattrs, rules, &mut told.changes);
-    match (&wanted.kind, &found.kind) {
+    match (wanted.kind, found.kind) {
         (Kind::Symlink(one), Kind::Symlink(other)) => {
             told.compare(Attribute::Target, one, other, Change::Target);
         }
@@ -90,7 +111,7 @@ pub(super) fn compare_all_but_content(
     }
     for (is, change) in [
         (
-            is_whiteout as fn(&Resource) -> bool,
+            is_whiteout as fn(Described<'_>) -> bool,
             Change::Whiteout as fn(_) -> _,
         ),
         (is_opaque, Change::Opaque),
@@ -162,15 +183,15 @@ fn compare_xattrs(wanted: &[Xattr], found: &[Xattr], rules: &Rules<'_>, changes:
 
 /// Said by the extension, or in the way of overlayfs
 /// (Documentation/filesystems/overlayfs.rst).
-fn is_whiteout(resource: &Resource) -> bool {
-    resource.metadata.whiteout
-        || resource.kind == DeviceNumber::new(0, 0).map_or(Kind::Fifo, Kind::CharDevice)
+fn is_whiteout(file: Described<'_>) -> bool {
+    file.metadata.whiteout
+        || *file.kind == DeviceNumber::new(0, 0).map_or(Kind::Fifo, Kind::CharDevice)
 }
 
 /// The same of directories that cover those below.
-fn is_opaque(resource: &Resource) -> bool {
-    resource.metadata.opaque
-        || resource.metadata.xattrs.iter().any(|xattr| {
+fn is_opaque(file: Described<'_>) -> bool {
+    file.metadata.opaque
+        || file.metadata.xattrs.iter().any(|xattr| {
             matches!(
                 &*xattr.name,
                 b"trusted.overlay.opaque" | b"user.overlay.opaque"

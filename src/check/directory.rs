@@ -1,18 +1,21 @@
 //! What is declared, against the files of a directory.
 
+use std::{fs, io};
+
 use crate::attributes::Attribute;
 use crate::manifest::{Content, Kind, Resource};
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 use crate::progress::Progress;
 use crate::sys::{Absence, Handle, RootDir, Stat};
-use crate::tree::{Node, ReadError, inspect_stat};
+use crate::tree::{Node, NodeError, ReadError, inspect_open, inspect_stat};
 
 use super::compare::{Rules, compare_all_but_content};
 use super::content;
 use super::finding::{Change, Difference, DifferenceKind, Finding, Trouble, TroubleCause};
 use super::hashing::{self, RealFile};
 use super::links::{File, Links};
+use super::open_directory::Directory;
 use super::unlisted::Unexpected;
 
 /// Where to look, and for what.
@@ -58,22 +61,18 @@ struct Compared {
 impl Checker<'_> {
     /// Looks at a path, and compares what is there; of the further names of a
     /// file only what file they lead to. May be called on many threads.
-    pub fn look(&self, path: ManifestPath, file: File<u64>, wanted: Resource) -> Looked {
-        let looked = self
-            .root
-            .handle(path.relative())
-            .and_then(|handle| Ok((handle.stat()?, handle)));
+    pub fn look(
+        &self,
+        path: ManifestPath,
+        file: File<u64>,
+        wanted: Resource,
+        directory: &Directory,
+    ) -> Looked {
         let is_first = path == *wanted.path();
-        let found = match looked {
-            Ok((stat, handle)) => {
-                let compare = || self.compare(&path, &wanted, &stat, &handle);
-                Found::Present(stat, is_first.then(compare))
-            }
-            Err(error) => match Absence::of(&error) {
-                Some(absence) => Found::Absent(absence),
-                None => Found::Unknown(error.into()),
-            },
-        };
+        let opened = is_first
+            .then(|| self.look_open(&path, &wanted, directory))
+            .flatten();
+        let found = opened.unwrap_or_else(|| self.look_held(&path, &wanted, is_first));
         if is_first {
             self.progress.add_files(1);
         }
@@ -83,6 +82,50 @@ impl Checker<'_> {
             wanted,
             found,
         }
+    }
+
+    /// Opens a file once, for all that is compared of it: a regular one, which
+    /// its directory says to have just now. Where there is any doubt it is
+    /// looked at without opening it.
+    fn look_open(
+        &self,
+        path: &ManifestPath,
+        wanted: &Resource,
+        directory: &Directory,
+    ) -> Option<Found> {
+        let Kind::Regular(_) = &wanted.kind else {
+            return None;
+        };
+        if !self.rules.attributes.has(Attribute::Content) {
+            return None;
+        }
+        let file = directory.open(self.root, path)?;
+        let node = inspect_open(&file, self.compares_xattrs(wanted)).ok()??;
+        let Kind::Regular(_) = &node.kind else {
+            return None;
+        };
+        let stat = node.stat;
+        let compared = self.compare(path, wanted, Ok(node), Some(&file));
+        Some(Found::Present(stat, Some(compared)))
+    }
+
+    /// Looks at a file of any kind without opening it.
+    fn look_held(&self, path: &ManifestPath, wanted: &Resource, is_first: bool) -> Found {
+        match self.hold(path) {
+            Ok((stat, handle)) => {
+                let compare = || self.compare_held(path, wanted, stat, &handle);
+                Found::Present(stat, is_first.then(compare))
+            }
+            Err(error) => match Absence::of(&error) {
+                Some(absence) => Found::Absent(absence),
+                None => Found::Unknown(error.into()),
+            },
+        }
+    }
+
+    fn hold(&self, path: &ManifestPath) -> io::Result<(Stat, Handle)> {
+        let handle = self.root.handle(path.relative())?;
+        Ok((handle.stat()?, handle))
     }
 
     /// What there is to say of a path; called in path order.
@@ -144,9 +187,8 @@ impl Checker<'_> {
 
     /// Looks again at a name that is not that of the file it should be.
     fn look_closer(&self, path: &ManifestPath, wanted: &Resource) -> Compared {
-        let handle = self.root.handle(path.relative());
-        match handle.and_then(|handle| Ok((handle.stat()?, handle))) {
-            Ok((stat, handle)) => self.compare(path, wanted, &stat, &handle),
+        match self.hold(path) {
+            Ok((stat, handle)) => self.compare_held(path, wanted, stat, &handle),
             Err(error) => Compared {
                 trouble: Some(error.into()),
                 ..Compared::default()
@@ -154,31 +196,52 @@ impl Checker<'_> {
         }
     }
 
+    fn compare_held(
+        &self,
+        path: &ManifestPath,
+        wanted: &Resource,
+        stat: Stat,
+        handle: &Handle,
+    ) -> Compared {
+        let node = inspect_stat(handle, stat, self.compares_xattrs(wanted));
+        self.compare(path, wanted, node, None)
+    }
+
+    /// Whether it needs to be known which attributes a file has.
+    fn compares_xattrs(&self, wanted: &Resource) -> bool {
+        let are_wanted = self.rules.strict || !wanted.metadata.xattrs.is_empty();
+        are_wanted && self.rules.attributes.has(Attribute::Xattr)
+    }
+
+    /// Compares what is there, without its digests and without attributes that
+    /// nobody compares, and then its content.
     fn compare(
         &self,
         path: &ManifestPath,
         wanted: &Resource,
-        stat: &Stat,
-        handle: &Handle,
+        found: Result<Node, NodeError>,
+        open: Option<&fs::File>,
     ) -> Compared {
         let mut compared = Compared::default();
-        let read = match self.inspect(path, wanted, *stat, handle) {
-            Ok(found) => {
-                compared.changes = compare_all_but_content(wanted, &found, &self.rules);
-                match (&wanted.kind, &found.kind) {
+        let read = match &found {
+            Ok(node) => {
+                compared.changes = compare_all_but_content(wanted.into(), node.into(), &self.rules);
+                match (&wanted.kind, &node.kind) {
                     (Kind::Regular(one), Kind::Regular(_)) => {
-                        let root = self.root;
-                        let file = RealFile { root, path, stat };
+                        let file = RealFile {
+                            root: self.root,
+                            path,
+                            stat: &node.stat,
+                            open,
+                        };
                         self.compare_content(one, file, &mut compared.changes)
                     }
                     _ => Ok(0),
                 }
             }
-            Err(cause) => {
-                compared.trouble = Some(cause);
-                Ok(0)
-            }
+            Err(_) => Ok(0),
         };
+        compared.trouble = found.err().map(TroubleCause::from);
         // As much is done as if everything had been read.
         let size = match &wanted.kind {
             Kind::Regular(content) if self.rules.attributes.has(Attribute::Content) => content.size,
@@ -192,27 +255,6 @@ impl Checker<'_> {
             }
         }
         compared
-    }
-
-    /// What is there, without its digests, and without attributes that nobody
-    /// compares.
-    fn inspect(
-        &self,
-        path: &ManifestPath,
-        wanted: &Resource,
-        stat: Stat,
-        handle: &Handle,
-    ) -> Result<Resource, TroubleCause> {
-        let attributes = self.rules.attributes;
-        let are_wanted = self.rules.strict || !wanted.metadata.xattrs.is_empty();
-        let with_xattrs = attributes.has(Attribute::Xattr) && are_wanted;
-        let Node { metadata, kind, .. } = inspect_stat(handle, stat, with_xattrs)?;
-        Ok(Resource {
-            paths: vec![path.clone()],
-            metadata,
-            kind,
-            carried: None,
-        })
     }
 
     /// Tells how many of the bytes that were to be read were read.
@@ -237,7 +279,13 @@ impl Checker<'_> {
         if let Some(root) = self.wanted_root {
             let stat = root.stat(file.path.relative())?;
             let stat = &stat;
-            let wanted = hashing::fast(RealFile { root, stat, ..file }, self.progress)?;
+            let file_there = RealFile {
+                root,
+                stat,
+                open: None,
+                ..file
+            };
+            let wanted = hashing::fast(file_there, self.progress)?;
             found = hashing::fast(file, self.progress)?;
             content::compare(&wanted, &found, attributes, changes);
         } else if let Some(found) = hashing::like(wanted, file, self.progress)? {

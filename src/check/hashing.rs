@@ -1,11 +1,13 @@
 //! Hashes of a file, of the kinds that something is to be compared with.
 
+use std::fs::File;
+
 use crate::digest::Algorithm;
 use crate::manifest::{ChunkTable, Content};
 use crate::path::ManifestPath;
 use crate::progress::Progress;
 use crate::sys::{RootDir, Stat};
-use crate::tree::{Hashes, ReadError, Wanted, hash};
+use crate::tree::{Hashes, ReadError, Wanted, hash, read_open};
 
 /// A file of a directory, of which stat(2) said this.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,8 @@ pub(super) struct RealFile<'a> {
     pub root: &'a RootDir,
     pub path: &'a ManifestPath,
     pub stat: &'a Stat,
+    /// The file itself, where it is open for reading already.
+    pub open: Option<&'a File>,
 }
 
 /// The content of a file by the algorithms, and by the chunks, of another
@@ -35,7 +39,12 @@ pub(super) fn like(
             .as_ref()
             .map(|table| (table.algorithm, &table.chunks)),
     };
-    let hashes = read(file, &request, progress)?;
+    let is_wanted = |hashes: &Hashes| {
+        let chunks = wanted.chunks.as_ref().map(|table| &*table.digests);
+        let is_digest = |digest| wanted.digests.contains(digest);
+        hashes.digests.iter().all(is_digest) && hashes.chunks == chunks.unwrap_or_default()
+    };
+    let hashes = read(file, &request, is_wanted, progress)?;
     Ok(Some(Content {
         size: file.stat.size,
         digests: hashes.digests,
@@ -56,15 +65,38 @@ pub(super) fn fast(file: RealFile<'_>, progress: &Progress) -> Result<Content, R
     };
     Ok(Content {
         size: file.stat.size,
-        digests: read(file, &request, progress)?.digests,
+        digests: read(file, &request, |_| false, progress)?.digests,
         ..Content::default()
     })
 }
 
 /// Reads once more what changed meanwhile, but not for ever.
-fn read(file: RealFile<'_>, wanted: &Wanted<'_>, progress: &Progress) -> Result<Hashes, ReadError> {
-    let RealFile { root, path, stat } = file;
-    match hash(root, path, stat, wanted, progress) {
+///
+/// What was read of one open file and matches what it should be was in it;
+/// only where it does not can a change be to blame.
+fn read(
+    file: RealFile<'_>,
+    wanted: &Wanted<'_>,
+    is_wanted: impl Fn(&Hashes) -> bool,
+    progress: &Progress,
+) -> Result<Hashes, ReadError> {
+    let RealFile {
+        root,
+        path,
+        stat,
+        open,
+    } = file;
+    let first = match open {
+        None => hash(root, path, stat, wanted, progress),
+        Some(open) => read_open(open, stat.size, wanted, progress).and_then(|hashes| {
+            if is_wanted(&hashes) || Stat::of(open)?.is_unchanged(stat) {
+                return Ok(hashes);
+            }
+            progress.take_back_bytes(stat.size);
+            Err(ReadError::Changed)
+        }),
+    };
+    match first {
         Err(ReadError::Changed) => {
             let now = root.stat(path.relative())?;
             if !now.is_same_file(stat) || now.size != stat.size {

@@ -17,6 +17,7 @@ mod hashing;
 mod json;
 mod links;
 mod merge;
+mod open_directory;
 mod session;
 mod short;
 mod unlisted;
@@ -42,7 +43,7 @@ pub use go_words::GoWords;
 pub use json::{JsonFindings, JsonForm};
 pub use short::Short;
 
-use session::{Session, open, read};
+use session::{Session, on_threads, open, read};
 
 /// How to compare.
 #[derive(Clone, Debug)]
@@ -135,8 +136,10 @@ pub fn verify(
     on_finding: impl FnMut(&Finding) -> io::Result<()> + Send,
 ) -> Result<Summary, CheckError> {
     let directory = open(root)?;
-    let wanted = read(manifest, options, Which::First)?;
-    Session::new(options, false, on_finding).check_directory(&wanted, &directory, None)
+    on_threads(options, || {
+        let wanted = (manifest, Which::First);
+        Session::new(options, false, on_finding).check_directory(wanted, &directory, None)
+    })
 }
 
 /// Compares what a manifest declares with what another one tells of something
@@ -151,9 +154,11 @@ pub fn verify_manifest(
     options: &Options,
     on_finding: impl FnMut(&Finding) -> io::Result<()> + Send,
 ) -> Result<Summary, CheckError> {
-    let wanted = read(manifest, options, Which::First)?;
-    let found = read(found, options, Which::Second)?;
-    Session::new(options, false, on_finding).compare_manifests(&wanted, &found)
+    on_threads(options, || {
+        let wanted = read(manifest, options, Which::First)?;
+        let found = read(found, options, Which::Second)?;
+        Session::new(options, false, on_finding).compare_manifests(&wanted, &found)
+    })
 }
 
 /// The algorithms by which a manifest has digests of whole files, so that
@@ -199,7 +204,7 @@ pub fn diff(
         strict: true,
         ..options.clone()
     };
-    match (first, second) {
+    on_threads(options, || match (first, second) {
         (Side::Manifest(first), Side::Manifest(second)) => {
             let first = read(first, options, Which::First)?;
             let second = read(second, options, Which::Second)?;
@@ -207,26 +212,23 @@ pub fn diff(
         }
         (Side::Manifest(first), Side::Directory(second)) => {
             let directory = open(second)?;
-            let first = read(first, options, Which::First)?;
-            Session::new(options, false, on_finding).check_directory(&first, &directory, None)
+            let first = (first, Which::First);
+            Session::new(options, false, on_finding).check_directory(first, &directory, None)
         }
         (Side::Directory(first), Side::Manifest(second)) => {
             let directory = open(first)?;
-            let second = read(second, options, Which::Second)?;
-            Session::new(options, true, on_finding).check_directory(&second, &directory, None)
+            let second = (second, Which::Second);
+            Session::new(options, true, on_finding).check_directory(second, &directory, None)
         }
         (Side::Directory(first), Side::Directory(second)) => {
             let directory = open(second)?;
             let wanted_root = open(first)?;
-            let first = list(first, options)?;
-            let first = read(&first, options, Which::First)?;
-            Session::new(options, false, on_finding).check_directory(
-                &first,
-                &directory,
-                Some(&wanted_root),
-            )
+            let listed = list(first, options)?;
+            let first = (&*listed, Which::First);
+            let wanted_root = Some(&wanted_root);
+            Session::new(options, false, on_finding).check_directory(first, &directory, wanted_root)
         }
-    }
+    })
 }
 
 /// A manifest of a directory whose files were not hashed.

@@ -25,6 +25,12 @@ const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
 
+/// Waits for nothing, and is nobody's terminal.
+const READING: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::NOFOLLOW);
+
 /// How many bytes of a directory are read at once; what glibc takes.
 const LISTING_BUFFER: usize = 32 << 10;
 
@@ -102,11 +108,17 @@ impl RootDir {
     /// As openat2(2): `ELOOP` for a symlink anywhere in the path, `EXDEV` for
     /// a path that leads out.
     pub fn open_file(&self, relative: &OsStr) -> io::Result<File> {
-        self.open_inside(
-            relative,
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW,
-        )
-        .map(File::from)
+        self.open_inside(relative, READING).map(File::from)
+    }
+
+    /// The same for a name that the directory said is a regular file: where
+    /// something is mounted on it, which may be a device, it is not opened.
+    ///
+    /// # Errors
+    /// As [`Self::open_file`]; `EXDEV` also for what is mounted there.
+    pub fn open_listed(&self, name: &OsStr) -> io::Result<File> {
+        self.open_resolved(name, READING, self.resolve | ResolveFlags::NO_XDEV)
+            .map(File::from)
     }
 
     /// Opens a directory below this one.
@@ -149,22 +161,31 @@ impl RootDir {
     /// # Errors
     /// As getdents64(2).
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.for_each_entry(|name, kind| {
+            let name = name.to_owned();
+            entries.push(Entry { name, kind });
+        })?;
+        Ok(entries)
+    }
+
+    /// Tells them one by one.
+    ///
+    /// # Errors
+    /// As getdents64(2).
+    pub fn for_each_entry(&self, mut tell: impl FnMut(&OsStr, EntryKind)) -> io::Result<()> {
         // It may have been listed before.
         rustix::fs::seek(&self.descriptor, SeekFrom::Start(0))?;
         let mut buffer = Vec::with_capacity(LISTING_BUFFER);
         let mut listing = RawDir::new(&self.descriptor, buffer.spare_capacity_mut());
-        let mut entries = Vec::new();
         while let Some(entry) = listing.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                entries.push(Entry {
-                    name: OsStr::from_bytes(name).to_owned(),
-                    kind: EntryKind::of(entry.file_type()),
-                });
+                tell(OsStr::from_bytes(name), EntryKind::of(entry.file_type()));
             }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// The names alone.
@@ -177,14 +198,21 @@ impl RootDir {
     }
 
     fn open_inside(&self, relative: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
+        self.open_resolved(relative, flags, self.resolve)
+    }
+
+    fn open_resolved(
+        &self,
+        relative: &OsStr,
+        flags: OFlags,
+        mut resolve: ResolveFlags,
+    ) -> io::Result<OwnedFd> {
         let mut again = RETRIES;
-        let resolve = if is_name(relative) {
+        if is_name(relative) {
             // It leads nowhere else anyway, and the kernel takes a lock of the
             // whole system to make sure (`path_is_under` in fs/namespace.c).
-            self.resolve - ResolveFlags::BENEATH
-        } else {
-            self.resolve
-        };
+            resolve -= ResolveFlags::BENEATH;
+        }
         loop {
             let opened = rustix::fs::openat2(
                 &self.descriptor,

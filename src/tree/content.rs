@@ -127,17 +127,34 @@ pub fn hash_open(
     wanted: &Wanted<'_>,
     progress: &Progress,
 ) -> Result<Hashes, ReadError> {
-    let mut hashing = Hashing::new(wanted, progress);
-    let read = if before.size < LARGE_MIN {
-        BUFFER.with_borrow_mut(|buffer| hashing.read(file, before.size, buffer))
-    } else {
-        hashing.read_ahead(file, before.size)
-    };
-    let unchanged = read.and_then(|()| match Stat::of(file)?.is_unchanged(before) {
-        true => Ok(()),
-        false => Err(ReadError::Changed),
-    });
+    let hashes = read_open(file, before.size, wanted, progress)?;
+    let unchanged = Stat::of(file).map(|stat| stat.is_unchanged(before));
     match unchanged {
+        Ok(true) => return Ok(hashes),
+        Ok(false) | Err(_) => progress.take_back_bytes(before.size),
+    }
+    unchanged?;
+    Err(ReadError::Changed)
+}
+
+/// Hashes the first `size` bytes of an open file, and does not ask whether it
+/// changed meanwhile: for who knows what the hashes should be.
+///
+/// # Errors
+/// See [`ReadError`]; [`ReadError::Changed`] when it has fewer bytes.
+pub fn read_open(
+    file: &File,
+    size: u64,
+    wanted: &Wanted<'_>,
+    progress: &Progress,
+) -> Result<Hashes, ReadError> {
+    let mut hashing = Hashing::new(wanted, progress);
+    let read = if size < LARGE_MIN {
+        BUFFER.with_borrow_mut(|buffer| hashing.read(file, size, buffer))
+    } else {
+        hashing.read_ahead(file, size)
+    };
+    match read {
         Ok(()) => Ok(hashing.hasher.finish()),
         Err(error) => {
             progress.take_back_bytes(hashing.counted);
