@@ -84,8 +84,8 @@ pub(super) struct Arguments {
     /// input
     #[arg(long, value_name = "FILE", conflicts_with = "from_tar")]
     from_dump: Option<PathBuf>,
-    /// Take a tar archive ("-" is standard input), plain or packed by gzip, zstd
-    /// or xz, without unpacking it: what unpacking would leave. It is taken whole
+    /// Take a tar archive ("-" is standard input), plain or packed by gzip, zstd,
+    /// xz or bzip2, without unpacking it: what unpacking would leave. It is taken whole
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["root", "ignore", "ignore_from", "one_file_system"])]
     #[arg(conflicts_with_all = ["exclude_caches", "strip_appledouble", "sockets"])]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
@@ -26,23 +27,21 @@ const BUFFER_SIZE: usize = 128 << 10;
 pub struct Stream<'a>(Box<dyn BufRead + 'a>);
 
 impl<'a> Stream<'a> {
-    /// Reads what `compressed` holds: by its first bytes it is gzip, zstd or
-    /// xz; anything else is taken as it is.
+    /// Reads what `compressed` holds: by its first bytes it is gzip, zstd, xz or
+    /// bzip2; anything else is taken as it is.
     ///
     /// None of them takes more memory than its format's usual limits, whatever
     /// the input says: 128 MiB for zstd, 256 MiB for xz.
     ///
     /// # Errors
-    /// As for reading; and for bzip2, which is not known.
+    /// As for reading.
     pub fn open(compressed: impl Read + 'a) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(BUFFER_SIZE, compressed);
         let decoded: Box<dyn Read + 'a> = match Packing::of(fill(&mut reader)?) {
             Some(Packing::Gzip) => Box::new(MultiGzDecoder::new(reader)),
             Some(Packing::Xz) => Box::new(XzReader::new_mem_limit(reader, true, XZ_MEMORY_KIB)),
             Some(Packing::Zstd) => Box::new(Zstd::new(reader)),
-            Some(Packing::Bzip2) => {
-                return Err(io::Error::other("bzip2 is not supported; unpack it first"));
-            }
+            Some(Packing::Bzip2) => Box::new(MultiBzDecoder::new(reader)),
             None => return Ok(Self(Box::new(reader))),
         };
         Ok(Self(Box::new(BufReader::with_capacity(
