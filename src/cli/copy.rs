@@ -15,7 +15,7 @@ use super::{Failure, Outcome};
 ///
 /// What "build" and "apply --source" do, one after the other: every file is
 /// hashed in the source, and again when it has been copied, before it gets its
-/// name. What is there already and right is not touched. Exit status: 0 if the
+/// name; with --disable-digest neither, but for --output. What is there already and right is not touched. Exit status: 0 if the
 /// copy is complete, 2 if not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -52,6 +52,8 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
             Some(_) => build::Options::default().chunk_threshold,
             None => u64::MAX,
         },
+        // Digests that nobody compares are for the manifest alone.
+        content: !how.disable_digest || arguments.output.is_some(),
         jobs: how.jobs,
         progress: Arc::clone(&progress),
         ..build::Options::default()
