@@ -426,6 +426,78 @@ fn links_and_moves_take_the_sources_own_files() {
 }
 
 #[test]
+fn a_dry_run_tells_what_the_source_does_not_have() {
+    let (_scratch, tree, manifest, root) = small("echo x > x; echo y > y; ln y z; echo w > w");
+    fs::create_dir(&root).unwrap();
+    sh(&tree, "rm x; echo longer > y");
+    let done = try_apply(&[&source(&tree), "--dry-run"], &root, &manifest);
+    let (printed, said) = (text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(said.contains(r#""/x" cannot be made"#), "{said}");
+    assert!(said.contains(r#""/y" cannot be made"#), "{said}");
+    assert!(printed.contains("create /w"), "{printed}");
+    assert!(!printed.contains("/x"), "{printed}");
+    assert_eq!(names(&root), [""; 0]);
+}
+
+/// A filesystem in memory on a directory, as long as this lives.
+struct Tmpfs(std::path::PathBuf);
+
+impl Tmpfs {
+    fn new(on: &Path) -> Self {
+        fs::create_dir(on).unwrap();
+        sh(on, "mount -t tmpfs none .");
+        Self(on.to_owned())
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[test]
+fn a_move_that_ended_between_copying_and_removing_goes_on() {
+    let (_scratch, tree, manifest, root) =
+        small("mkdir d; echo x > d/x; echo y > y; ln y d/y; echo z > z");
+    let _elsewhere = Tmpfs::new(&root);
+    // As if it had been ended right before the names went.
+    apply(&[&source(&tree), "--mode=copy"], &root, &manifest);
+    sh(&tree, "echo Z > z");
+    apply(&[&source(&tree), "--mode=move"], &root, &manifest);
+    let verified = continuity(["verify".as_ref(), root.as_os_str(), manifest.as_os_str()]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+    // What is something else by now stays.
+    assert_eq!(names(&tree), ["d", "z"]);
+    assert_eq!(names(&tree.join("d")), [""; 0]);
+}
+
+/// Removing the source's name would remove the target.
+#[test]
+fn what_is_seen_in_two_ways_is_not_moved_away() {
+    let (scratch, tree, manifest, root) = small("echo x > x; mkdir d; echo y > d/y");
+    let here = scratch.path();
+    let _elsewhere = Tmpfs::new(&here.join("upper"));
+    fs::create_dir(&root).unwrap();
+    sh(
+        here,
+        &format!(
+            "mkdir upper/u upper/w
+             mount -t overlay none -o lowerdir={},upperdir=upper/u,workdir=upper/w {}",
+            tree.display(),
+            root.display()
+        ),
+    );
+    let overlay = Tmpfs(root.clone());
+    let moved = try_apply(&[&source(&tree), "--mode=move"], &root, &manifest);
+    let verified = continuity(["verify".as_ref(), root.as_os_str(), manifest.as_os_str()]);
+    drop(overlay);
+    assert!(moved.status.success(), "{}", text(&moved.stderr));
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+}
+
+#[test]
 fn nobody_else_is_at_work() {
     let (_scratch, tree, manifest, root) = small("echo x > f");
     fs::create_dir(&root).unwrap();

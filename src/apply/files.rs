@@ -197,6 +197,7 @@ impl Work<'_> {
         // and what is linked to the source must not be changed.
         let is_fit = self.claim(&found.stat, inode)
             && !changes.raises_privilege(inode)
+            && !self.is_left_in_source(&found.stat, inode, &declared)?
             && (self.options.mode != Mode::Hardlink || changes.is_empty());
         Ok(if is_fit {
             Existing::Fit(found)
@@ -240,11 +241,19 @@ impl Work<'_> {
             return Err(Cause::DeviceMissing);
         }
         if self.options.dry_run {
-            // What would be seen at once.
-            if let (InodeKind::Regular(_), Existing::Nothing | Existing::Other, None) =
-                (inode.kind(), &existing, self.source)
-            {
-                return Err(Cause::NoSource);
+            // What would be seen at once; nothing is read.
+            if let InodeKind::Regular(size) = inode.kind() {
+                match (self.source, &existing) {
+                    (Some(source), _) => {
+                        source.open(&ContentRef {
+                            path: &inode.path(),
+                            size,
+                            digests: &inode.digests(),
+                        })?;
+                    }
+                    (None, Existing::Content(_) | Existing::Fit(_)) => {}
+                    (None, Existing::Nothing | Existing::Other) => return Err(Cause::NoSource),
+                }
             }
         } else if let InodeKind::Regular(_) = inode.kind() {
             self.create_regular(place, name, inode, path, existing, is_there)?;

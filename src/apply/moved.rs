@@ -4,6 +4,7 @@ use crate::inode::{Inode, InodeKind};
 use crate::path::ManifestPath;
 use crate::source::{ContentRef, SourceFile};
 use crate::sys::Stat;
+use crate::verify::Declared;
 
 use super::Work;
 use super::event::Cause;
@@ -70,5 +71,44 @@ impl Work<'_> {
             source.remove(path, file, place.directory()?)?;
         }
         Ok(())
+    }
+
+    /// Whether an earlier run copied a file that lies on another filesystem,
+    /// and was ended before it removed the source's name: the same content is
+    /// still there.
+    ///
+    /// It is copied again then. That both are the same file, seen in two ways
+    /// (overlayfs, bindfs), cannot be told otherwise: the source's name only
+    /// goes if it still leads to what was copied.
+    pub fn is_left_in_source(
+        &self,
+        target: &Stat,
+        inode: Inode<'_>,
+        declared: &Declared<'_>,
+    ) -> Result<bool, Cause> {
+        let (Mode::Move, Some(source)) = (self.options.mode, self.source) else {
+            return Ok(false);
+        };
+        let digests = inode.digests();
+        let opened = source.open(&ContentRef {
+            path: &inode.path(),
+            size: declared.size,
+            digests: &digests,
+        });
+        let Ok(from) = opened else {
+            return Ok(false);
+        };
+        let Some(file) = from.as_fd() else {
+            return Ok(false);
+        };
+        let found = Stat::of(file).map_err(Cause::io("looked at"))?;
+        if found.device == target.device {
+            return Ok(false);
+        }
+        match self.check(&*from, declared) {
+            Ok(()) => Ok(true),
+            Err(Cause::Digest(_) | Cause::Chunks | Cause::Length { .. }) => Ok(false),
+            Err(cause) => Err(cause),
+        }
     }
 }
