@@ -10,6 +10,7 @@
 #   make bench-write  the same as bench, and into docs/performance.md
 #   make bench-stalls  what a silent backing costs all others (three minutes; root)
 #   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
+#   make bench-apply  apply and copy beside cp -a (ten minutes, needs 12 GB)
 #   make man          manual pages in target/man
 #   make install      into $(DESTDIR)$(PREFIX)
 #   make deny         licences and sources of the dependencies (needs cargo-deny)
@@ -18,7 +19,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure bench bench-quick bench-write bench-stalls bench-instructions man install deny clean
+.PHONY: all demo test lint simulate endure bench bench-quick bench-apply bench-write bench-stalls bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -56,6 +57,10 @@ bench:
 bench-quick:
 	@sh tests/needs.sh bench
 	$(CARGO) bench --locked --bench mount -- --files 5000 --large-mib 256 --rounds 3 --peer-rounds 0
+
+bench-apply: all
+	@sh tests/needs.sh bench
+	sh benches/apply.sh target/release/continuity
 
 bench-write:
 	@$(MAKE) bench BENCH_FLAGS='--write docs/performance.md'
