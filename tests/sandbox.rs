@@ -12,14 +12,15 @@
 
 mod sandboxed;
 
+use std::os::fd::AsFd;
 use std::sync::{Arc, LazyLock};
 
-use continuity::sandbox::{Layer, Violation};
+use continuity::sandbox::{Confinement, Layer, Mode, Purpose, Violation};
 use libtest_mimic::{Arguments, Failed, Trial};
 use sandboxed::attacks::{ATTACKS, Attack};
 use sandboxed::needs::{COPY_NEEDS, NEEDS, Need};
 use sandboxed::scene::Scene;
-use sandboxed::{Cage, Outcome, WHOLE, act, run_if_confined};
+use sandboxed::{Cage, Outcome, WHOLE, act, enter_without, run_if_confined};
 
 fn main() {
     // First: a confined process has one thread only.
@@ -41,6 +42,13 @@ fn main() {
             allows(&scene, need, copies)
         }));
     }
+    for missing in ["landlock", "capabilities", "seccomp"] {
+        let scene = Arc::clone(&scene);
+        trials.push(Trial::test(format!("tells_without_{missing}"), move || {
+            tells(&scene, missing)
+        }));
+    }
+    trials.push(Trial::test("documents_every_call", documents));
     let result = libtest_mimic::run(&arguments, trials);
     drop(scene);
     result.exit();
@@ -94,6 +102,42 @@ fn refuses(scene: &Scene, attack: &Attack) -> Result<(), Failed> {
 fn allows(scene: &Scene, need: &Need, copies: bool) -> Result<(), Failed> {
     let outcome = act(scene, Cage { copies, ..WHOLE }, need.name);
     check(outcome == Outcome::Done, format!("{outcome:?}"))
+}
+
+/// What is required and cannot be had is an error; where the best is enough the
+/// report says what is missing, and the rest is there.
+fn tells(scene: &Scene, missing: &str) -> Result<(), Failed> {
+    let said = enter_without(scene, missing, Mode::Required);
+    check(
+        said.starts_with(&format!("the layer {missing} of the sandbox cannot")),
+        format!("required: {said}"),
+    )?;
+    let said = enter_without(scene, missing, Mode::BestEffort);
+    for layer in Layer::ALL.map(|layer| layer.to_string()) {
+        let word = if layer == missing { "missing" } else { "full" };
+        check(said.contains(&format!(" {layer}={word}(")), said.clone())?;
+    }
+    Ok(())
+}
+
+/// The table of docs/security.md is the list that the filter is made of.
+fn documents() -> Result<(), Failed> {
+    let document = std::fs::read_to_string("docs/security.md")?;
+    let pairs = std::os::unix::net::UnixStream::pair()?;
+    let confinement = Confinement {
+        writable: Some(pairs.0.as_fd()),
+        passthrough: true,
+        ..Confinement::default()
+    };
+    for Purpose { what_for, calls } in continuity::sandbox::calls(&confinement)? {
+        let calls: Vec<String> = calls.iter().map(|call| format!("`{call}`")).collect();
+        let row = format!("| {what_for} | {} |", calls.join(" "));
+        check(
+            document.contains(&row),
+            format!("docs/security.md lacks: {row}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn check(holds: bool, otherwise: String) -> Result<(), Failed> {

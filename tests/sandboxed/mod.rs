@@ -81,6 +81,42 @@ pub fn act(scene: &Scene, cage: Cage<'_>, act: &str) -> Outcome {
     }
 }
 
+/// Tries to confine itself where `missing` cannot be had, and gives what came of
+/// it: the report or the error.
+pub fn enter_without(scene: &Scene, missing: &str, mode: Mode) -> String {
+    let cage = Cage {
+        layers: &[],
+        ..WHOLE
+    };
+    let output = command(scene, cage, "enter")
+        .env("MISSING", missing)
+        .env("MODE", mode.to_string())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Makes a layer fail, as on a kernel that does not have it.
+fn take_away(layer: &str) {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+    let call = match layer {
+        "landlock" => libc::SYS_landlock_create_ruleset,
+        "capabilities" => libc::SYS_capset,
+        "seccomp" => libc::SYS_seccomp,
+        other => panic!("{other} cannot be taken away"),
+    };
+    let filter: BpfProgram = SeccompFilter::new(
+        [(call, Vec::new())].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS as u32),
+        TargetArch::try_from(std::env::consts::ARCH).unwrap(),
+    )
+    .unwrap()
+    .try_into()
+    .unwrap();
+    seccompiler::apply_filter(&filter).unwrap();
+}
+
 /// Where this program is the confined one, does what it was told, and ends.
 pub fn run_if_confined() {
     let Ok(name) = std::env::var(ROLE) else {
@@ -98,17 +134,21 @@ pub fn run_if_confined() {
     };
     let copies = variable("COPIES") == "true";
     let prepared = Prepared::new(copies);
-    let report = prepared.confine(|confinement| {
-        sandbox::enter_layers(confinement, Mode::Required, &layers, violation).unwrap()
+    if name == "enter" {
+        take_away(&variable("MISSING"));
+        let mode: Mode = variable("MODE").parse().unwrap();
+        match prepared.confine(|confinement| sandbox::enter(confinement, mode)) {
+            Ok(report) => println!("{report}"),
+            Err(error) => println!("{error}"),
+        }
+        std::process::exit(0);
+    }
+    prepared.confine(|confinement| {
+        sandbox::enter_layers(confinement, Mode::Required, &layers, violation).unwrap();
     });
     let result = match (attacks::find(&name), needs::find(&name)) {
         (Some(attack), _) => (attack.run)(&prepared),
         (None, Some(need)) => (need.run)(&prepared),
-        (None, None) if name == "wait" => {
-            println!("{report}");
-            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
-            Ok(())
-        }
         (None, None) => panic!("there is no {name}"),
     };
     match result {
