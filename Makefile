@@ -9,6 +9,7 @@
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
 #   make bench-stalls  what a silent backing costs all others (three minutes; root)
+#   make bench-hash   how fast one core hashes, with the processor's instructions and without
 #   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
 #   make bench-apply  apply and copy beside cp -a (ten minutes, needs 12 GB)
 #   make man          manual pages in target/man
@@ -20,6 +21,7 @@ CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
 .PHONY: all demo test lint simulate endure bench bench-quick bench-apply bench-write bench-stalls bench-instructions man install deny clean
+.PHONY: all demo test lint endure bench bench-quick bench-write bench-stalls bench-hash bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -68,6 +70,9 @@ bench-write:
 bench-stalls:
 	@sh tests/needs.sh bench
 	$(CARGO) bench --locked --bench stalls -- $(BENCH_FLAGS)
+
+bench-hash:
+	$(CARGO) bench --locked --bench hash -- $(BENCH_FLAGS)
 
 bench-instructions:
 	@sh tests/needs.sh instructions

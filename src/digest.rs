@@ -277,6 +277,29 @@ mod tests {
         }
     }
 
+    /// How fast that is, is a matter for `make bench-hash`; that the crates find
+    /// what the processor has, is one for a test.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn the_instructions_of_the_processor_are_found() {
+        // What sha2 asks for.
+        cpufeatures::new!(sha_ni, "sha", "sse4.1");
+        cpufeatures::new!(avx2, "avx2");
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+        let flags: Vec<&str> = flags.unwrap().split_whitespace().collect();
+        let has = |names: &[&str]| names.iter().all(|name| flags.contains(name));
+        assert_eq!(sha_ni::get(), has(&["sha_ni", "sse4_1"]));
+        assert_eq!(avx2::get(), has(&["avx2"]));
+        // As many pieces of input at a time as there is room for in a vector.
+        let lanes = match () {
+            () if has(&["avx512f", "avx512vl"]) => 16,
+            () if has(&["avx2"]) => 8,
+            () => 4,
+        };
+        assert_eq!(blake3::platform::Platform::detect().simd_degree(), lanes);
+    }
+
     #[test]
     fn refuses_what_is_no_digest() {
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
