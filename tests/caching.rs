@@ -7,9 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ use continuity::source::DirectorySource;
 use continuity::sys::RootDir;
 use continuity::sys::mount::{FuseMountOptions, mount_fuse, open_fuse_device, open_place};
 use continuity::verify::{self, Verifier};
+use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// A mount in this process, whose requests can be counted.
@@ -139,4 +141,51 @@ fn files_that_are_read_in_order_are_there_before_they_are_asked_for() {
         .min()
         .unwrap();
     assert!(requests < 400, "{requests}");
+}
+
+/// Nobody keeps what is read by `O_DIRECT`, and it is checked like everything.
+#[test]
+fn what_is_read_past_the_page_cache_is_checked_and_not_stored() {
+    let tree = tree(1);
+    let source = tree.path().join("large");
+    let content: Vec<u8> = (0..9_usize << 20).map(|at| (at % 251) as u8).collect();
+    fs::write(&source, &content).unwrap();
+    let mount = Counted::new(tree.path());
+    let path = mount.path.join("large");
+    let flags = OFlags::DIRECT.bits().cast_signed();
+    let direct = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(&path)
+        .unwrap();
+    let buffered = File::open(&path).unwrap();
+    fadvise(&buffered, 0, None, Advice::Random).unwrap();
+
+    // A page of each chunk, but not all of them.
+    let page = |chunk: usize| (chunk << 20) + 8192;
+    let mut bytes = vec![0; 4096];
+    for chunk in 0..4 {
+        for at in [page(chunk), page(chunk) + 4096, page(chunk)] {
+            let read = |_: &Path| direct.read_exact_at(&mut bytes, at as u64).unwrap();
+            assert!(mount.count(read) > 0);
+            assert!(bytes == content[at..at + 4096]);
+        }
+    }
+    let at = page(0);
+    let read = |_: &Path| buffered.read_exact_at(&mut bytes, at as u64).unwrap();
+    assert!(mount.count(read) > 0, "it was stored");
+    assert!(bytes == content[at..at + 4096]);
+
+    let backing = File::options().write(true).open(&source).unwrap();
+    let at = page(6);
+    backing.write_all_at(&[!content[at]], at as u64).unwrap();
+    for (file, offset) in [(&direct, at + 4096), (&direct, at), (&buffered, at)] {
+        let refused = file.read_at(&mut bytes, offset as u64).unwrap_err();
+        assert_eq!(Errno::from_io_error(&refused), Some(Errno::IO));
+    }
+    direct.read_exact_at(&mut bytes, page(7) as u64).unwrap();
+    assert!(bytes == content[page(7)..page(7) + 4096]);
+    backing.write_all_at(&[content[at]], at as u64).unwrap();
+    direct.read_exact_at(&mut bytes, at as u64).unwrap();
+    assert!(bytes == content[at..at + 4096]);
 }
