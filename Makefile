@@ -5,6 +5,7 @@
 #   make test         format, lints, all tests; mounts for real, so it needs root
 #   make simulate SEEDS=N  a source that lies, by so many seeds (two minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
+#   make fuzz         all fuzz targets, MINUTES=n each (needs cargo-fuzz)
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
@@ -20,8 +21,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure bench bench-quick bench-apply bench-write bench-stalls bench-instructions man install deny clean
-.PHONY: all demo test lint endure bench bench-quick bench-write bench-stalls bench-hash bench-instructions man install deny clean
+.PHONY: all demo test lint simulate endure fuzz bench bench-quick bench-apply bench-write bench-stalls bench-hash bench-instructions man install deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -50,6 +50,18 @@ endure:
 SEEDS ?= 100000
 simulate:
 	CONTINUITY_SEEDS=$(SEEDS) $(CARGO) test --release --locked --test simulation -- --nocapture
+
+# RUSTC_BOOTSTRAP: the sanitizers are behind a flag that stable does not take.
+MINUTES ?= 1
+FUZZ_TARGETS ?= decode index digest options requests escape tar text
+FUZZ_FLAGS = -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
+fuzz:
+	@sh tests/needs.sh fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/found/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$$(($(MINUTES) * 60)) $(FUZZ_FLAGS) || exit 1; \
+	done
 
 bench:
 	@sh tests/needs.sh bench

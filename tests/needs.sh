@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs.sh demo|test|bench|instructions
+# needs.sh demo|test|bench|fuzz|instructions
 #
 # Checks what the demo, the tests or the benchmarks need. On Debian and its kin, root installs
 # what is missing; everywhere else one line says what it is.
@@ -20,6 +20,9 @@ programs() {
 	need cc gcc
 	need mount mount
 	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
+	if [ "$1" = fuzz ]; then
+		need g++ g++
+	fi
 	if [ "$1" = bench ]; then
 		need python3 python3
 	fi
@@ -58,6 +61,10 @@ command -v cargo >/dev/null 2>&1 ||
 if [ "$1" = test ]; then
 	cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
 		stop "rustfmt and clippy are missing: rustup component add rustfmt clippy"
+fi
+if [ "$1" = fuzz ]; then
+	cargo fuzz --version >/dev/null 2>&1 ||
+		stop "cargo-fuzz is missing: cargo install cargo-fuzz"
 fi
 programs "$1"
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
