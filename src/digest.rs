@@ -56,6 +56,10 @@ impl Algorithm {
     /// The digest of `data`.
     #[must_use]
     pub fn hash(self, data: &[u8]) -> Digest {
+        if self == Self::Blake3 {
+            // Without the memory that its hasher takes.
+            return Digest::of(self, blake3::hash(data).as_bytes());
+        }
         let mut hasher = Hasher::new(self);
         hasher.update(data);
         hasher.finish()
@@ -137,6 +141,15 @@ impl Digest {
             .filter(|raw| raw.len() == bytes.len())?
             .copy_from_slice(bytes);
         Some(Self { algorithm, raw })
+    }
+
+    /// Bytes that are as many as the algorithm gives.
+    fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let mut raw = [0; 64];
+        for (to, from) in raw.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        Self { algorithm, raw }
     }
 
     /// Its algorithm.
@@ -227,18 +240,11 @@ impl Hasher {
     /// The digest of all that was taken.
     #[must_use]
     pub fn finish(self) -> Digest {
-        fn digest(algorithm: Algorithm, bytes: &[u8]) -> Digest {
-            let mut raw = [0; 64];
-            for (to, from) in raw.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            Digest { algorithm, raw }
-        }
         match self.0 {
-            State::Sha256(hasher) => digest(Algorithm::Sha256, &hasher.finalize()),
-            State::Sha384(hasher) => digest(Algorithm::Sha384, &hasher.finalize()),
-            State::Sha512(hasher) => digest(Algorithm::Sha512, &hasher.finalize()),
-            State::Blake3(hasher) => digest(Algorithm::Blake3, hasher.finalize().as_bytes()),
+            State::Sha256(hasher) => Digest::of(Algorithm::Sha256, &hasher.finalize()),
+            State::Sha384(hasher) => Digest::of(Algorithm::Sha384, &hasher.finalize()),
+            State::Sha512(hasher) => Digest::of(Algorithm::Sha512, &hasher.finalize()),
+            State::Blake3(hasher) => Digest::of(Algorithm::Blake3, hasher.finalize().as_bytes()),
         }
     }
 }

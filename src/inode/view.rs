@@ -162,7 +162,7 @@ impl<'t> Inode<'t> {
                 None => break,
             }
         }
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
         for name in names.iter().rev() {
             path.push(b'/');
             path.extend_from_slice(name);
