@@ -255,6 +255,37 @@ fn what_got_its_number_stays() {
     next.unmount();
 }
 
+/// The next mount of the same kind can get both of its numbers, while whoever
+/// looked after it has not seen yet that it is gone.
+#[test]
+fn what_got_both_of_its_numbers_stays() {
+    let numbers = |mount: &Mount| {
+        let flags = rustix::fs::AtFlags::empty();
+        let wanted = rustix::fs::StatxFlags::MNT_ID;
+        let found = rustix::fs::statx(CWD, mount.path(), flags, wanted).unwrap();
+        (found.stx_mnt_id, found.stx_dev_minor)
+    };
+    let scene = Scene::new();
+    for _ in 0..100 {
+        let mut first = scene.mount();
+        let of_first = numbers(&first);
+        first.signal("STOP");
+        run("umount", [first.path()]);
+        // It will be the first thing that it hears of.
+        first.signal("TERM");
+        let second = scene.mount();
+        let is_same = numbers(&second) == of_first;
+        first.signal("CONT");
+        assert!(first.wait().success(), "{}", first.log());
+        assert!(second.is_mounted());
+        assert_eq!(fs::read(second.join("file")).unwrap(), b"content\n");
+        if is_same {
+            return;
+        }
+    }
+    panic!("the kernel never gave both numbers again");
+}
+
 #[test]
 fn a_mount_that_was_moved_is_found() {
     let scene = Scene::new();

@@ -11,6 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::escape::Escaped;
+use crate::sys::descriptor::{Readiness, wait_readable};
 use crate::sys::mount::{DetachedMount, FuseMountOptions, MountIdentity, Whereabouts};
 use crate::sys::{self, Errno};
 
@@ -156,11 +157,13 @@ impl Unserved {
                 true
             }
         };
+        let connection = self.connection.as_fd().try_clone_to_owned();
         // Only root may; without it large files are read in smaller steps.
         let _ = sys::mount::set_read_ahead(self.identity.device(), READ_AHEAD_KIB);
         let place = Arc::new(Place {
             path: self.path,
             mount: self.identity,
+            connection: connection.map_err(MountError::Silent)?,
             through_fusermount,
             options: self.options,
             unwanted: AtomicBool::new(false),
@@ -187,6 +190,8 @@ struct Place {
     /// Where it was mounted; it may have been moved since.
     path: PathBuf,
     mount: MountIdentity,
+    /// Tells whether it is there still. If not, another one may have its numbers.
+    connection: OwnedFd,
     through_fusermount: bool,
     options: MountOptions,
     /// Somebody wants it unmounted.
@@ -227,6 +232,9 @@ impl Mounted {
     /// using it gets errors from now on. Where only root may do that, and we are
     /// not, nothing happens.
     pub fn abort(&self) {
+        if !self.place.is_there() {
+            return;
+        }
         if let Err(error) = sys::mount::abort(self.place.mount) {
             log::debug!("cannot end the connection to the kernel: {error}");
         }
@@ -270,8 +278,39 @@ impl Unmounter {
 }
 
 impl Place {
+    /// Whether the kernel has not let go of it.
+    fn is_there(&self) -> bool {
+        let now = wait_readable(&self.connection, Duration::ZERO);
+        !matches!(now, Ok(Readiness::Gone))
+    }
+
+    /// Where it is. The kernel gives the numbers of a mount that is gone to the
+    /// next one; but not while ours is there, and what was opened stays what it
+    /// is. So it is ours if it was opened before ours was seen to be there.
+    fn locate(&self) -> io::Result<Whereabouts> {
+        let found = sys::mount::locate(self.mount)?;
+        Ok(if self.is_there() {
+            found
+        } else {
+            Whereabouts::Gone
+        })
+    }
+
+    /// Makes it read-only again if somebody made it writable; tells whether that
+    /// was so.
+    fn keep_read_only(&self) -> io::Result<bool> {
+        if !sys::mount::is_writable(self.mount)? {
+            return Ok(false);
+        }
+        let Whereabouts::Here(place, _) = self.locate()? else {
+            return Ok(false);
+        };
+        sys::mount::make_read_only(&place, &self.options.to_sys())?;
+        Ok(true)
+    }
+
     fn unmount(&self) -> io::Result<Unmounted> {
-        match sys::mount::locate(self.mount)? {
+        match self.locate()? {
             Whereabouts::Here(..) if sys::mount::holds_others(self.mount)? => {
                 Ok(Unmounted::Covered)
             }
@@ -360,7 +399,7 @@ fn watch(place: Arc<Place>) {
             if place.through_fusermount {
                 continue;
             }
-            match sys::mount::keep_read_only(place.mount, &place.options.to_sys()) {
+            match place.keep_read_only() {
                 Ok(true) => log::warn!(
                     "event=remounted somebody made the mount writable; it is read-only again"
                 ),

@@ -246,24 +246,24 @@ pub fn is_dead(place: &OwnedFd, file_system: &str) -> io::Result<bool> {
     Ok(ours && matches!(rustix::fs::fstatfs(place), Err(rustix::io::Errno::NOTCONN)))
 }
 
-/// Makes a mount read-only again if somebody made it writable; tells whether
-/// that was so.
+/// Whether somebody made a mount writable, as the table of mounts has it.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn is_writable(mount: MountIdentity) -> io::Result<bool> {
+    Ok(entry(mount)?.is_some_and(|entry| entry.writable))
+}
+
+/// Makes the mount of this place read-only again.
 ///
 /// # Errors
 /// As mount(2): `EBUSY` while a file is open for writing.
-pub fn keep_read_only(mount: MountIdentity, options: &FuseMountOptions<'_>) -> io::Result<bool> {
-    if !entry(mount)?.is_some_and(|entry| entry.writable) {
-        return Ok(false);
-    }
-    let Whereabouts::Here(place, _) = locate(mount)? else {
-        return Ok(false);
-    };
+pub fn make_read_only(place: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Result<()> {
     let mut flags = MountFlags::RDONLY;
     flags.set(MountFlags::NOSUID, !options.suid);
     flags.set(MountFlags::NODEV, !options.dev);
     flags.set(MountFlags::NOEXEC, !options.exec);
-    rustix::mount::mount_remount(proc_path(&place), flags, "")?;
-    Ok(true)
+    Ok(rustix::mount::mount_remount(proc_path(place), flags, "")?)
 }
 
 /// What `/proc/self/mountinfo` says of a mount (proc_pid_mountinfo(5)).
