@@ -587,8 +587,9 @@ fn the_table_is_complete() {
             Word::Plain(word) => word == command,
             _ => false,
         };
+        // These two are given nothing.
         assert!(
-            command == "help" || SUBCOMMANDS.iter().any(is_known),
+            ["help", "mounts"].contains(&command) || SUBCOMMANDS.iter().any(is_known),
             "{line}"
         );
     }
