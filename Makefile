@@ -3,7 +3,7 @@
 #   make              both programs, optimised
 #   make demo         see it work: build, mount, read, tamper, refuse, unmount
 #   make test         format, lints, all tests; mounts for real, so it needs root
-#   make simulate SEEDS=N  a source that lies, by so many seeds (two minutes for 100000)
+#   make simulate SEEDS=N  a source that lies, by so many seeds (five minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
 #   make fuzz         all fuzz targets, MINUTES=n each (needs cargo-fuzz)
 #   make bench        the figures of docs/performance.md (half an hour)

@@ -179,7 +179,7 @@ impl Tree {
         self.warm();
         thread::scope(|scope| {
             if is_stuck {
-                inner.signal("STOP");
+                inner.signal_worker("STOP");
                 for reader in 0..2 * STUCK {
                     let path = outer.join("dead").join(reader.min(STUCK).to_string());
                     scope.spawn(move || fs::read(path).unwrap());
@@ -188,7 +188,7 @@ impl Tree {
             }
             let figures = self.use_what_lives(&outer);
             if is_stuck {
-                inner.signal("CONT");
+                inner.signal_worker("CONT");
             }
             figures
         })
@@ -278,7 +278,7 @@ impl Tree {
         let inner = self.mount_dead();
         let options = format!("timeout={TIMEOUT}");
         let outer = Mount::with(&self.manifest, &self.root, &["-o", &options]);
-        inner.signal("STOP");
+        inner.signal_worker("STOP");
         let begin = Instant::now();
         let (answered, gone) = thread::scope(|scope| {
             let stuck: Vec<_> = (0..2 * STUCK)
@@ -307,7 +307,7 @@ impl Tree {
                 .collect();
             (answered, gone)
         });
-        inner.signal("CONT");
+        inner.signal_worker("CONT");
         format!(
             "With `timeout={TIMEOUT}`, 128 stuck readers had EIO after {:.2} to {:.2} s; one that was killed after 1 s was gone after {:.2} s.\n",
             answered.iter().min().unwrap().as_secs_f64(),
