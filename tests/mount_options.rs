@@ -244,6 +244,11 @@ fn introspection_answers_by_name_and_lists_nothing() {
     fs::read(mount.join("bad")).unwrap_err();
     let refusals: u32 = get("", "refusals").unwrap().parse().unwrap();
     assert!(refusals > 0);
+    let counters = get("", "counters").unwrap();
+    let counted = format!("continuity_refused_total{{reason=\"digest_mismatch\"}} {refusals}\n");
+    assert!(counters.contains(&counted), "{counters}");
+    let none = "continuity_refused_total{reason=\"backing_missing\"} 0\n";
+    assert!(counters.contains(none), "{counters}");
     for seen in snapshot(mount.path()).values() {
         assert!(seen.xattrs.is_empty());
     }

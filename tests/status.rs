@@ -87,7 +87,9 @@ fn a_mount_tells_how_it_is() {
         line.unwrap().trim().parse().unwrap()
     };
     assert_eq!(figure("continuity_inodes"), 3.0);
-    assert!(figure("continuity_refused_total") > 0.0);
+    let mismatches = figure("continuity_refused_total{reason=\"digest_mismatch\"}");
+    assert!(mismatches > 0.0);
+    assert_eq!(later["refusals_by_reason"]["digest_mismatch"], mismatches as u64);
     assert!(
         metrics
             .lines()

@@ -342,7 +342,7 @@ fn says_why_it_refuses() {
         Reason::Long { wanted: 300_000 }
     ));
     assert_eq!(
-        read(&whole, None).refused().reason.word(),
+        read(&whole, None).refused().reason.word().as_str(),
         "backing_missing"
     );
 
@@ -358,7 +358,7 @@ fn says_why_it_refuses() {
     let mut naked = File::new(content.clone(), Way::Whole);
     naked.digests.clear();
     let error = read(&naked, Some(content));
-    assert_eq!(error.refused().reason.word(), "digest_unsupported");
+    assert_eq!(error.refused().reason.word().as_str(), "digest_unsupported");
 }
 
 /// After the pass that checked the whole of a large file, a block that is
@@ -385,7 +385,7 @@ fn a_private_table_knows_which_block_is_which() {
     .concat();
     source.write(file.path.clone(), swapped);
     let error = verifier.read(&file.declared(), 0, 10).unwrap_err();
-    assert_eq!(error.refused().reason.word(), "content_changed");
+    assert_eq!(error.refused().reason.word().as_str(), "content_changed");
     assert!(
         verifier
             .read(&file.declared(), 2 * block as u64, 10)

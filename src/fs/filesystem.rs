@@ -18,6 +18,7 @@ use crate::verify::{CopyError, Declared, Reason, Verifier, VerifyError};
 use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
 use super::cache::CopyCache;
+use super::counters::Counters;
 use super::errno::FsError;
 use super::idmap::{IdMap, map_acl};
 use super::introspect::About;
@@ -251,10 +252,10 @@ impl Filesystem {
         });
     }
 
-    /// How many reads were refused.
+    /// What was counted so far.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refusals.count()
+    pub fn counters(&self) -> Counters {
+        self.refusals.counters()
     }
 
     /// How many readers have waited in vain.
@@ -353,6 +354,7 @@ impl Filesystem {
                 manifest: self.manifest.as_ref(),
                 voucher: &self.voucher,
                 refusals: self.refusals.count(),
+                counters: &|| self.counters(),
                 stalls: self.stalls(),
                 copies: self.cache.as_ref().map(|cache| &cache.counters),
             };

@@ -6,12 +6,14 @@ use crate::inode::Inode;
 use crate::trust::Voucher;
 
 use super::cache::CopyCounters;
+use super::counters::Counters;
 
 /// What there is to tell about a mount.
 pub(super) struct About<'a> {
     pub manifest: Option<&'a Digest>,
     pub voucher: &'a Voucher,
     pub refusals: u64,
+    pub counters: &'a dyn Fn() -> Counters,
     pub stalls: u64,
     pub copies: Option<&'a CopyCounters>,
 }
@@ -29,6 +31,7 @@ impl About<'_> {
             b"manifest_digest" => self.manifest?.to_string(),
             b"trust" => self.voucher.to_string(),
             b"refusals" => self.refusals.to_string(),
+            b"counters" => (self.counters)().to_string(),
             b"stalls" => self.stalls.to_string(),
             b"copies" => self.copies?.to_string(),
             _ => return None,

@@ -4,6 +4,7 @@
 mod ahead;
 mod attributes;
 mod cache;
+mod counters;
 mod errno;
 mod filesystem;
 mod idmap;
@@ -14,6 +15,7 @@ mod symlink;
 
 pub use attributes::{Attributes, Statfs};
 pub use cache::{CopyCache, CopyCounters};
+pub use counters::Counters;
 pub use errno::FsError;
 pub use filesystem::{DirectoryEntry, Filesystem};
 pub use idmap::{IdMap, IdMapError};

@@ -1,12 +1,14 @@
 //! Evidence of what was refused: a count, and a log that cannot be flooded.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::path::ManifestPath;
-use crate::verify::VerifyError;
+use crate::verify::{VerifyError, Word};
+
+use super::counters::Counters;
 
 /// How many lines may come at once.
 const BURST: u32 = 20;
@@ -26,6 +28,8 @@ struct State {
     /// Paths that had a line, up to [`PATHS_MAX`].
     seen: HashSet<ManifestPath>,
     count: u64,
+    counts: BTreeMap<Word, u64>,
+    all_suppressed: u64,
     lines: u32,
     refilled: Instant,
     suppressed: u64,
@@ -36,6 +40,8 @@ impl Default for Refusals {
         Self(Mutex::new(State {
             seen: HashSet::new(),
             count: 0,
+            counts: BTreeMap::new(),
+            all_suppressed: 0,
             lines: BURST,
             refilled: Instant::now(),
             suppressed: 0,
@@ -47,7 +53,10 @@ impl Refusals {
     /// Takes notice of a refusal.
     pub(super) fn note(&self, error: &VerifyError) {
         let mut state = self.0.lock();
-        let path = &error.refused().path;
+        let refused = error.refused();
+        let path = &refused.path;
+        let counted = state.counts.entry(refused.reason.word()).or_default();
+        *counted = counted.saturating_add(1);
         let is_first = state.seen.len() < PATHS_MAX && state.seen.insert(path.clone());
         let suppressed = state.take(Instant::now(), is_first);
         drop(state);
@@ -61,6 +70,15 @@ impl Refusals {
     /// How many there were.
     pub(super) fn count(&self) -> u64 {
         self.0.lock().count
+    }
+
+    /// How many there were of each kind, and how many had no line in the log.
+    pub(super) fn counters(&self) -> Counters {
+        let state = self.0.lock();
+        Counters {
+            refused: state.counts.clone(),
+            log_suppressed: state.all_suppressed,
+        }
     }
 }
 
@@ -80,6 +98,7 @@ impl State {
             return Some(std::mem::take(&mut self.suppressed));
         }
         self.suppressed = self.suppressed.saturating_add(1);
+        self.all_suppressed = self.all_suppressed.saturating_add(1);
         None
     }
 }

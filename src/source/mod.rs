@@ -110,18 +110,3 @@ pub enum SourceError {
     #[error("cannot be read from the source: {0}")]
     Io(#[source] io::Error),
 }
-
-impl SourceError {
-    /// One word for logs and counters.
-    #[must_use]
-    pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Missing => "backing_missing",
-            Self::NotRegular(_) => "not_regular",
-            Self::Escape => "escape",
-            Self::Size { .. } => "size_mismatch",
-            Self::Denied => "backing_denied",
-            Self::Exhausted | Self::Io(_) => "backing_io",
-        }
-    }
-}

@@ -94,18 +94,89 @@ impl VerifyError {
     }
 }
 
-impl Reason {
-    /// One word for logs and counters.
+/// A reason in one word, for logs and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// Reading is not allowed.
+    BackingDenied,
+    /// Reading failed.
+    BackingIo,
+    /// There is nothing of that name.
+    BackingMissing,
+    /// It matched once.
+    ContentChanged,
+    /// It does not match.
+    DigestMismatch,
+    /// There is nothing to compare it with.
+    DigestUnsupported,
+    /// Its name leads out of the backing.
+    Escape,
+    /// It is no regular file.
+    NotRegular,
+    /// It has another size.
+    SizeMismatch,
+    /// It did not come in time.
+    Stalled,
+}
+
+impl Word {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::BackingDenied,
+        Self::BackingIo,
+        Self::BackingMissing,
+        Self::ContentChanged,
+        Self::DigestMismatch,
+        Self::DigestUnsupported,
+        Self::Escape,
+        Self::NotRegular,
+        Self::SizeMismatch,
+        Self::Stalled,
+    ];
+
+    /// As it stands in the log.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Digest(_) => "digest_mismatch",
-            Self::Changed => "content_changed",
-            Self::Short { .. } | Self::Long { .. } => "size_mismatch",
-            Self::NoDigest => "digest_unsupported",
-            Self::Source(error) => error.reason(),
-            Self::Io(_) => "backing_io",
-            Self::Stalled(_) => "stalled",
+            Self::BackingDenied => "backing_denied",
+            Self::BackingIo => "backing_io",
+            Self::BackingMissing => "backing_missing",
+            Self::ContentChanged => "content_changed",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::DigestUnsupported => "digest_unsupported",
+            Self::Escape => "escape",
+            Self::NotRegular => "not_regular",
+            Self::SizeMismatch => "size_mismatch",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Reason {
+    /// It in one word.
+    #[must_use]
+    pub const fn word(&self) -> Word {
+        match self {
+            Self::Digest(_) => Word::DigestMismatch,
+            Self::Changed => Word::ContentChanged,
+            Self::Short { .. } | Self::Long { .. } => Word::SizeMismatch,
+            Self::NoDigest => Word::DigestUnsupported,
+            Self::Source(error) => match error {
+                SourceError::Missing => Word::BackingMissing,
+                SourceError::NotRegular(_) => Word::NotRegular,
+                SourceError::Escape => Word::Escape,
+                SourceError::Size { .. } => Word::SizeMismatch,
+                SourceError::Denied => Word::BackingDenied,
+                SourceError::Exhausted | SourceError::Io(_) => Word::BackingIo,
+            },
+            Self::Io(_) => Word::BackingIo,
+            Self::Stalled(_) => Word::Stalled,
         }
     }
 }

@@ -29,5 +29,5 @@ mod verifier;
 
 pub use copy::CopyError;
 pub use declared::{ChunksRef, Declared, FileId, Located, Whole};
-pub use error::{Mismatch, Reason, Refused, VerifyError};
+pub use error::{Mismatch, Reason, Refused, VerifyError, Word};
 pub use verifier::{Options, Verifier};

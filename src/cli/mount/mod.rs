@@ -69,7 +69,8 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
-                      .manifest_digest, .trust, .refusals, .stalls and .copies
+                      .manifest_digest, .trust, .refusals, .stalls, .copies and
+                      .counters, the last in Prometheus' form
   cache_dir=DIR       keep verified private copies of files of 1 MiB and more
                       in DIR, for the kernel to read by itself: large reads and
                       mapped files are as fast as on DIR. The copies have no

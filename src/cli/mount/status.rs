@@ -1,6 +1,7 @@
 //! What a worker tells about itself and its mount, to root, on a socket:
 //! `status` is answered by JSON, `metrics` by the text form of Prometheus.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -47,12 +48,16 @@ struct Status<'a> {
     requests: u64,
     requests_in_flight: u64,
     refusals: u64,
+    refusals_by_reason: BTreeMap<&'static str, u64>,
+    log_suppressed: u64,
     stalls: u64,
 }
 
 impl Facts {
     fn status(&self) -> Status<'_> {
         let statistics = self.filesystem.statistics();
+        let counters = self.filesystem.counters();
+        let refused = counters.refused.iter();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             worker: std::process::id(),
@@ -66,7 +71,9 @@ impl Facts {
             table_bytes: statistics.memory,
             requests: self.requests.count(),
             requests_in_flight: self.requests.in_flight(),
-            refusals: self.filesystem.refused(),
+            refusals: counters.refused.values().sum(),
+            refusals_by_reason: refused.map(|(word, count)| (word.word(), *count)).collect(),
+            log_suppressed: counters.log_suppressed,
             stalls: self.filesystem.stalls(),
         }
     }
@@ -74,7 +81,7 @@ impl Facts {
     fn answer(&self, question: &[u8]) -> io::Result<String> {
         match question.trim_ascii_end() {
             b"status" => Ok(serde_json::to_string(&self.status())? + "\n"),
-            b"metrics" => Ok(metrics(&self.status())),
+            b"metrics" => Ok(metrics(&self.status()) + &self.filesystem.counters().to_string()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
@@ -127,7 +134,6 @@ fn metrics(status: &Status<'_>) -> String {
         ("table_bytes", "gauge", status.table_bytes),
         ("requests_total", "counter", status.requests),
         ("requests_in_flight", "gauge", status.requests_in_flight),
-        ("refused_total", "counter", status.refusals),
         ("stall_replies_total", "counter", status.stalls),
     ] {
         text += &format!("# TYPE continuity_{name} {kind}\ncontinuity_{name} {value}\n");
