@@ -89,7 +89,10 @@ fn a_mount_tells_how_it_is() {
     assert_eq!(figure("continuity_inodes"), 3.0);
     let mismatches = figure("continuity_refused_total{reason=\"digest_mismatch\"}");
     assert!(mismatches > 0.0);
-    assert_eq!(later["refusals_by_reason"]["digest_mismatch"], mismatches as u64);
+    assert_eq!(
+        later["refusals_by_reason"]["digest_mismatch"],
+        mismatches as u64
+    );
     assert!(
         metrics
             .lines()

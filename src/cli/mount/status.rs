@@ -72,7 +72,9 @@ impl Facts {
             requests: self.requests.count(),
             requests_in_flight: self.requests.in_flight(),
             refusals: counters.refused.values().sum(),
-            refusals_by_reason: refused.map(|(word, count)| (word.word(), *count)).collect(),
+            refusals_by_reason: refused
+                .map(|(word, count)| (word.as_str(), *count))
+                .collect(),
             log_suppressed: counters.log_suppressed,
             stalls: self.filesystem.stalls(),
         }
