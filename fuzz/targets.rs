@@ -220,11 +220,11 @@ pub fn requests(bytes: &[u8]) {
             (1, [opcode, node, body @ ..]) => {
                 header(u32::from(*opcode), unique, u64::from(*node), body)
             }
-            _ => body.to_vec(),
+            _ => with_its_length(body),
         };
-        // fuser asserts that these two have as many bytes as they say. A kernel
-        // that lies can do worse.
-        if [WRITE, SETXATTR]
+        // fuser panics where a message is not as long as it says, these three in
+        // their bodies. Linux says so right, and can do worse.
+        if [WRITE, SETXATTR, BATCH_FORGET]
             .iter()
             .any(|opcode| message.get(4..8) == Some(opcode))
         {
@@ -243,6 +243,7 @@ pub fn requests(bytes: &[u8]) {
 
 const WRITE: [u8; 4] = 16_u32.to_ne_bytes();
 const SETXATTR: [u8; 4] = 21_u32.to_ne_bytes();
+const BATCH_FORGET: [u8; 4] = 42_u32.to_ne_bytes();
 
 fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (kernel, device) = socketpair(
@@ -272,6 +273,15 @@ fn header(opcode: u32, unique: u64, node: u64, body: &[u8]) -> Vec<u8> {
     // uid, gid, pid, and what pads it
     message.extend_from_slice(&[0; 16]);
     message.extend_from_slice(body);
+    message
+}
+
+/// A message of which only the length is right.
+fn with_its_length(body: &[u8]) -> Vec<u8> {
+    let mut message = body.to_vec();
+    message.resize(message.len().max(40), 0);
+    let length = u32::try_from(message.len()).expect("it is short");
+    message.splice(..4, length.to_ne_bytes());
     message
 }
 
