@@ -4,14 +4,18 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use crate::fuse::Connection;
 use crate::sys::datagram;
-use crate::sys::descriptor::wait_either;
+use crate::sys::descriptor::{Readiness, wait_readable};
 use crate::sys::process::{self, Process};
 
 use super::message::{FromWorker, Link, ToWorker};
 use super::policy::Death;
+
+/// How often it is looked whether a worker is there of whom nothing is heard.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// A process that is there.
 #[derive(Debug)]
@@ -52,8 +56,10 @@ impl Worker {
     /// Nothing at all when it has ended.
     pub(super) fn hear(&self) -> io::Result<Option<FromWorker>> {
         // Its end of the socket may be open for longer than that.
-        if !wait_either(&self.link, &self.process)? {
-            return Ok(None);
+        while wait_readable(&self.link, INTERVAL)? == Readiness::Nothing {
+            if self.process.is_over() {
+                return Ok(None);
+            }
         }
         match self.link.hear_worker() {
             // It died before it had read what it was told.
@@ -64,7 +70,7 @@ impl Worker {
 
     /// By which others can kill it.
     pub(super) fn process(&self) -> io::Result<Process> {
-        self.process.as_fd().try_clone_to_owned().map(Process::from)
+        self.process.try_clone()
     }
 
     /// Waits until it has ended: until its first thread has. Another one may be

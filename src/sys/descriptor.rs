@@ -60,28 +60,6 @@ pub fn wait_readable(descriptor: impl AsFd, timeout: Duration) -> io::Result<Rea
     })
 }
 
-/// Waits until there is something to read from the first one, or the second one
-/// is gone or has something; tells whether it is the first.
-///
-/// # Errors
-/// As poll(2).
-pub fn wait_either(first: impl AsFd, second: impl AsFd) -> io::Result<bool> {
-    loop {
-        let mut polled = [
-            PollFd::new(&first, PollFlags::IN),
-            PollFd::new(&second, PollFlags::IN),
-        ];
-        match poll(&mut polled, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let [first, second] = polled.map(|polled| !polled.revents().is_empty());
-        if first || second {
-            return Ok(first);
-        }
-    }
-}
-
 /// Lets reading from whatever a descriptor leads to wait or not, for everybody
 /// who has it.
 ///

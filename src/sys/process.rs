@@ -7,7 +7,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::descriptor::{Readiness, redirect, wait_readable};
@@ -120,13 +119,15 @@ pub fn is_from_somebody(signal: i32) -> bool {
         .any(|other| other.as_raw() == signal)
 }
 
-/// `PIDFD_THREAD` (pidfd_open(2), Linux 6.9): the end of the first thread is
-/// told, and not that of the last one.
-const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
+/// How often it is looked whether a process has ended of which a thread is left.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// A process, and never another one that got its number (pidfd_open(2)).
 #[derive(Debug)]
-pub struct Process(OwnedFd);
+pub struct Process {
+    number: Pid,
+    descriptor: OwnedFd,
+}
 
 impl Process {
     /// A process that was not waited for yet.
@@ -136,23 +137,47 @@ impl Process {
     pub fn of(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
-        let opened = match rustix::process::pidfd_open(pid, PIDFD_THREAD) {
-            Err(rustix::io::Errno::INVAL) => rustix::process::pidfd_open(pid, PidfdFlags::empty())?,
-            opened => opened?,
-        };
-        Ok(Self(opened))
+        Ok(Self {
+            number: pid,
+            descriptor: rustix::process::pidfd_open(pid, PidfdFlags::empty())?,
+        })
     }
 
     /// Waits until its first thread has ended, which is when it does nothing of
-    /// its own will any more. Others may be caught in the kernel still; before
-    /// Linux 6.9 they are waited for.
+    /// its own will any more. Others may be caught in the kernel still, and no
+    /// descriptor tells of the first one before they are gone (kernel/exit.c,
+    /// `delay_group_leader`); so it is looked for.
     ///
     /// # Errors
     /// As poll(2).
     pub fn wait(&self) -> io::Result<()> {
-        let for_ever = Duration::from_secs(1 << 30);
-        while wait_readable(&self.0, for_ever)? == Readiness::Nothing {}
+        while wait_readable(&self.descriptor, INTERVAL)? == Readiness::Nothing {
+            if self.is_over() {
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Whether its first thread has ended. Nobody has waited for it, so the number
+    /// is nobody else's (proc_pid_stat(5): the state stands behind the name).
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.number.as_raw_pid()));
+        let stat = stat.unwrap_or_default();
+        let state = stat.rsplit(')').next().map(str::trim_start);
+        state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    }
+
+    /// A second hold on it.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            number: self.number,
+            descriptor: self.descriptor.try_clone()?,
+        })
     }
 
     /// Kills it. That it has ended already is no error.
@@ -160,7 +185,7 @@ impl Process {
     /// # Errors
     /// As pidfd_send_signal(2).
     pub fn kill(&self) -> io::Result<()> {
-        match rustix::process::pidfd_send_signal(&self.0, Signal::KILL) {
+        match rustix::process::pidfd_send_signal(&self.descriptor, Signal::KILL) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             sent => Ok(sent?),
         }
@@ -171,21 +196,9 @@ impl Process {
     /// # Errors
     /// As pidfd_send_signal(2).
     pub fn terminate(&self) -> io::Result<()> {
-        match rustix::process::pidfd_send_signal(&self.0, Signal::TERM) {
+        match rustix::process::pidfd_send_signal(&self.descriptor, Signal::TERM) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             sent => Ok(sent?),
         }
-    }
-}
-
-impl AsFd for Process {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl From<OwnedFd> for Process {
-    fn from(descriptor: OwnedFd) -> Self {
-        Self(descriptor)
     }
 }
