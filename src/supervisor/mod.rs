@@ -206,7 +206,9 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 backing: worker::copy(&self.plan.backing)?,
             })
         };
-        begin().map_err(SupervisorError::Worker)?;
+        if let Err(error) = begin() {
+            return Err(not_told(worker, error));
+        }
         match worker.hear().map_err(SupervisorError::Worker)? {
             Some(FromWorker::Loaded(digest)) => {
                 self.digest = Some(digest);
@@ -311,7 +313,9 @@ impl Tools {
                 status: status.map(worker::copy).transpose()?,
             })
         };
-        tell().map_err(SupervisorError::Worker)?;
+        if let Err(error) = tell() {
+            return Err(not_told(worker, error));
+        }
         match worker.hear().map_err(SupervisorError::Worker)? {
             Some(FromWorker::Serving) => Ok(worker),
             other => Err(not_ready(worker, other)),
@@ -323,6 +327,15 @@ impl Tools {
 fn refuse_taken(connection: &Connection) -> Result<(), SupervisorError> {
     let refused = connection.resend().and_then(|()| connection.refuse_all());
     refused.map_err(SupervisorError::Connection)
+}
+
+/// Why a worker cannot be told anything: most often it has ended, and how it did
+/// says more.
+fn not_told(worker: Worker, error: io::Error) -> SupervisorError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => not_ready(worker, None),
+        _ => SupervisorError::Worker(error),
+    }
 }
 
 /// Why a worker did not say what it should.
