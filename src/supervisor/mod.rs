@@ -177,9 +177,10 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             worker = match next {
                 Next::Never => return self.give_up(&served, how),
                 _ if !served.can_hand_over => {
-                    // Whoever waits for an answer gets an error.
-                    served.mounted.abort();
+                    // First, for what is gone is not found any more. Then whoever
+                    // waits for an answer gets an error.
                     let detached = served.mounted.detach();
+                    served.mounted.abort();
                     detached.map_err(SupervisorError::Connection)?;
                     drop(served);
                     let worker = self.load()?;
@@ -211,7 +212,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         }
         match worker.hear().map_err(SupervisorError::Worker)? {
             Some(FromWorker::Loaded(digest)) => {
-                self.digest = Some(digest);
+                // The next one is held to that of the first.
+                self.digest.get_or_insert(digest);
                 Ok(worker)
             }
             other => Err(not_ready(worker, other)),
@@ -269,8 +271,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             refused.map_err(SupervisorError::Connection)?;
         } else {
             // They would wait for ever; so they lose the whole mount.
-            served.mounted.abort();
             let _ = served.mounted.detach();
+            served.mounted.abort();
         }
         Err(SupervisorError::GaveUp(how))
     }
