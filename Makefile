@@ -46,6 +46,7 @@ endure:
 	@sh tests/needs.sh test
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test supervision -- --test-threads=1 --nocapture no_reader_sees
+	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test killed -- --test-threads=1 --nocapture the_next_mount
 
 SEEDS ?= 100000
 simulate:

@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::escape::Escaped;
 use crate::sys::descriptor::{Readiness, wait_readable};
 use crate::sys::mount::{DetachedMount, FuseMountOptions, MountIdentity, Whereabouts};
+use crate::sys::served::Server;
 use crate::sys::{self, Errno};
 
 use super::connection::Connection;
@@ -334,8 +335,10 @@ impl Place {
 fn open_spot(path: &Path) -> io::Result<OwnedFd> {
     loop {
         let spot = sys::mount::open_place(path)?;
-        if !sys::mount::is_dead(&spot, FILE_SYSTEM).unwrap_or(false) {
-            return Ok(spot);
+        match sys::served::server(&spot, FILE_SYSTEM)? {
+            Server::There => return Ok(spot),
+            Server::Gone => {}
+            Server::Missing(mount) => sys::mount::abort(mount)?,
         }
         if sys::process::user().0 == 0 {
             sys::mount::detach(&spot)?;

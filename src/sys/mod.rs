@@ -22,6 +22,7 @@ pub mod private;
 pub mod process;
 pub mod random;
 pub mod root;
+pub mod served;
 pub mod stat;
 pub mod xattr;
 

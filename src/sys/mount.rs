@@ -15,6 +15,8 @@ use rustix::mount::{
 
 use super::absence::Absence;
 
+/// The device by which FUSE filesystems are served.
+pub(super) const FUSE_DEVICE: &str = "/dev/fuse";
 /// Longest value of a mount option, in bytes.
 const SOURCE_MAX: usize = 255;
 
@@ -43,7 +45,7 @@ pub struct FuseMountOptions<'a> {
 /// right to it.
 pub fn open_fuse_device() -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(rustix::fs::open("/dev/fuse", flags, Mode::empty())?)
+    Ok(rustix::fs::open(FUSE_DEVICE, flags, Mode::empty())?)
 }
 
 /// A mount that lies nowhere yet. It goes away when this is dropped.
@@ -144,6 +146,11 @@ impl MountIdentity {
     pub fn device(self) -> u64 {
         rustix::fs::makedev(self.device.0, self.device.1)
     }
+
+    /// The number by which fusectl and `/proc` know its connection.
+    pub(super) const fn minor(self) -> u32 {
+        self.device.1
+    }
 }
 
 /// The mount that a place lies in.
@@ -227,23 +234,19 @@ pub fn abort(mount: MountIdentity) -> io::Result<()> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::empty(),
     )?;
-    let name = format!("{}/abort", mount.device.1);
+    let name = format!("{}/abort", mount.minor());
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let abort = rustix::fs::openat(&control, name, flags, Mode::empty())?;
     rustix::io::write(&abort, b"1")?;
     Ok(())
 }
 
-/// Whether the mount that a place lies in is of this type, and nobody serves it
-/// any more.
+/// The type of a mount, as the table of mounts has it.
 ///
 /// # Errors
-/// As statx(2), or without `/proc`.
-pub fn is_dead(place: &OwnedFd, file_system: &str) -> io::Result<bool> {
-    let ours = entry(identity(place)?)?
-        .is_some_and(|entry| entry.file_system.as_bytes() == file_system.as_bytes());
-    // stat(2) may be answered from what the kernel remembers.
-    Ok(ours && matches!(rustix::fs::fstatfs(place), Err(rustix::io::Errno::NOTCONN)))
+/// Without `/proc`.
+pub(super) fn type_of(mount: MountIdentity) -> io::Result<Option<OsString>> {
+    Ok(entry(mount)?.map(|entry| entry.file_system))
 }
 
 /// Whether somebody made a mount writable, as the table of mounts has it.
@@ -427,6 +430,5 @@ mod tests {
             ..root
         };
         assert!(matches!(locate(other).unwrap(), Whereabouts::Gone));
-        assert!(!is_dead(&place, "fuse.continuity").unwrap());
     }
 }

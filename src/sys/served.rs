@@ -1,0 +1,180 @@
+//! Whether anybody serves a FUSE filesystem. Asking the filesystem itself waits
+//! for ever when its connection is open and nobody reads from it: that is how it
+//! is left when all processes are killed while a thread of theirs stores a page
+//! (`FUSE_NOTIFY_STORE`) for whose content somebody waits.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::mount::{FUSE_DEVICE, MountIdentity, identity, type_of};
+
+/// How long a filesystem may take for statfs(2). Ours answers from memory.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The namespace in which all processes are seen (`PROC_PID_INIT_INO`, Linux,
+/// include/linux/proc_ns.h).
+const ALL_PROCESSES: &str = "pid:[4026531836]";
+/// The bit of SIGKILL in the masks of proc_pid_status(5).
+const KILLED: u64 = 1 << 8;
+
+/// Who serves what is mounted in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// Somebody, or it is another type of filesystem.
+    There,
+    /// Nobody; whoever asks gets an error.
+    Gone,
+    /// Nobody, but the connection is open, and whoever asks waits.
+    Missing(MountIdentity),
+}
+
+/// Looks who serves what is mounted in this place, if that is of this type.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] when it does not answer, and is served by somebody or it cannot be
+/// told whether it is; as statx(2), or without `/proc`.
+pub fn server(place: &OwnedFd, file_system: &str) -> io::Result<Server> {
+    let mount = identity(place)?;
+    if type_of(mount)?.as_deref() != Some(file_system.as_ref()) {
+        return Ok(Server::There);
+    }
+    let (tell, answer) = mpsc::channel();
+    let asked = place.try_clone()?;
+    // stat(2) may be answered from what the kernel remembers.
+    std::thread::Builder::new()
+        .name("ask".to_owned())
+        .spawn(move || tell.send(rustix::fs::fstatfs(&asked).map(drop)))?;
+    match answer.recv_timeout(PATIENCE) {
+        Ok(Err(Errno::NOTCONN)) => Ok(Server::Gone),
+        Ok(_) => Ok(Server::There),
+        // What cannot be looked at may be who serves it.
+        Err(_) if is_unheld(mount).unwrap_or(false) => Ok(Server::Missing(mount)),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "what is mounted there does not answer",
+        )),
+    }
+}
+
+/// Whether it is certain that no living process has the connection.
+fn is_unheld(mount: MountIdentity) -> io::Result<bool> {
+    if fs::read_link("/proc/self/ns/pid")? != Path::new(ALL_PROCESSES) {
+        return Ok(false);
+    }
+    for process in fs::read_dir("/proc")? {
+        let process = process?;
+        let pid = process.file_name();
+        let is_one = pid.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        // The first one keeps connections for services, and serves none itself.
+        if !is_one || pid == "1" {
+            continue;
+        }
+        let process = process.path();
+        if gone_is_false(holds(&process, mount))? && gone_is_false(lives(&process))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a process has the connection, or may have it.
+fn holds(process: &Path, mount: MountIdentity) -> io::Result<bool> {
+    for descriptor in fs::read_dir(process.join("fd"))? {
+        let descriptor = descriptor?;
+        let it_does = || -> io::Result<bool> {
+            if fs::read_link(descriptor.path())? != Path::new(FUSE_DEVICE) {
+                return Ok(false);
+            }
+            let told = process.join("fdinfo").join(descriptor.file_name());
+            Ok(is_of(&fs::read_to_string(told)?, mount.minor()))
+        };
+        if gone_is_false(it_does())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether what `/proc/PID/fdinfo` says of a FUSE device fits to this connection.
+/// Older kernels do not say which one it is of.
+fn is_of(told: &str, connection: u32) -> bool {
+    let mut lines = told.lines();
+    let number = lines.find_map(|line| line.strip_prefix("fuse_connection:"));
+    number.is_none_or(|number| number.trim().parse() == Ok(connection))
+}
+
+/// Whether a process is not being killed. One that waits in the kernel for the
+/// filesystem cannot end before that answers.
+fn lives(process: &Path) -> io::Result<bool> {
+    Ok(!is_killed(&fs::read_to_string(process.join("status"))?))
+}
+
+fn is_killed(status: &str) -> bool {
+    let pending = |line: &str| {
+        let mask = line
+            .strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    status
+        .lines()
+        .filter_map(pending)
+        .any(|mask| mask & KILLED != 0)
+}
+
+/// A process or a descriptor that is gone by now has nothing.
+fn gone_is_false(found: io::Result<bool>) -> io::Result<bool> {
+    match found {
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOENT | Errno::SRCH)
+            ) =>
+        {
+            Ok(false)
+        }
+        found => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_known_by_its_number() {
+        assert!(is_of("pos:\t0\nfuse_connection:\t41\n", 41));
+        assert!(!is_of("pos:\t0\nfuse_connection:\t42\n", 41));
+        // Linux before it said so.
+        assert!(is_of("pos:\t0\nflags:\t02100002\n", 41));
+    }
+
+    #[test]
+    fn a_killed_process_is_known_by_its_signals() {
+        assert!(!is_killed(
+            "Name:\tcat\nSigPnd:\t0000000000004000\nShdPnd:\t0000000000000000\n"
+        ));
+        assert!(is_killed("SigPnd:\t0000000000000100\n"));
+        assert!(is_killed(
+            "SigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n"
+        ));
+    }
+
+    #[test]
+    fn this_process_lives_and_holds_no_connection() {
+        let process = Path::new("/proc/self");
+        assert!(lives(process).unwrap());
+        assert!(gone_is_false(lives(Path::new("/proc/0"))).is_ok_and(|lives| !lives));
+    }
+
+    #[test]
+    fn other_filesystems_are_left_alone() {
+        let place = crate::sys::mount::open_place(Path::new("/")).unwrap();
+        assert_eq!(server(&place, "fuse.continuity").unwrap(), Server::There);
+    }
+}
