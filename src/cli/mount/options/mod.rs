@@ -1,0 +1,251 @@
+//! Mount options: the words behind `-o`.
+
+mod error;
+mod split;
+mod table;
+mod value;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::manifest_file::ManifestFile;
+use crate::cli::trust::TrustArguments;
+use crate::fs::Presentation;
+use crate::sandbox;
+use crate::verify;
+
+pub use error::OptionError;
+
+use split::split;
+use table::{Meaning, NOTHING_PREFIXES};
+
+/// What the mount options say.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the content is: `backing=`.
+    pub backing: Option<PathBuf>,
+    /// What the manifest must be: `digest=` and so on.
+    pub trust: TrustArguments,
+    /// What stands in the first column of the table of mounts: `fsname=`.
+    pub fsname: Option<OsString>,
+    /// Whether the same column tells when nobody vouches for the manifest.
+    pub marks_unpinned: bool,
+    /// Where the log goes once nobody looks at standard error: `log=`.
+    pub log: Option<PathBuf>,
+    /// Where private copies of large files are kept: `cache_dir=`.
+    pub cache_dir: Option<PathBuf>,
+    /// How large they may be together, in bytes: `cache_max=`.
+    pub cache_max: Option<u64>,
+    /// What is kept of what was checked: `block_cache=`, `table_cache=` and
+    /// `open_files=`; and how long readers wait for the backing: `timeout=`.
+    pub verifier: verify::Options,
+    /// How much of the sandbox there must be: `sandbox=`.
+    pub sandbox: sandbox::Mode,
+    /// Whether another worker takes over when one dies: `recovery=`.
+    pub hand_over: bool,
+    /// Whether others than the user who mounts may look in.
+    pub allow_other: bool,
+    /// Whether setuid bits and file capabilities count.
+    pub suid: bool,
+    /// Whether devices can be opened.
+    pub dev: bool,
+    /// Whether programs can be run.
+    pub exec: bool,
+    /// How the manifest is shown.
+    pub presentation: Presentation,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backing: None,
+            trust: TrustArguments::default(),
+            fsname: None,
+            marks_unpinned: true,
+            log: None,
+            cache_dir: None,
+            cache_max: None,
+            verifier: verify::Options {
+                patience: Some(TIMEOUT),
+                ..verify::Options::default()
+            },
+            sandbox: sandbox::Mode::default(),
+            hand_over: true,
+            allow_other: false,
+            suid: false,
+            dev: false,
+            exec: true,
+            presentation: Presentation::default(),
+        }
+    }
+}
+
+/// How long readers wait for the backing if nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Options {
+    /// Takes one more list of options, as it stands behind `-o`.
+    ///
+    /// # Errors
+    /// See [`OptionError`].
+    pub fn add(&mut self, list: &OsStr) -> Result<(), OptionError> {
+        split(list)?.iter().try_for_each(|option| self.set(option))
+    }
+
+    /// The same, but options that are not known are passed over, as mount(8)
+    /// wants it with `-s`.
+    ///
+    /// # Errors
+    /// Every other [`OptionError`].
+    pub fn add_known(&mut self, list: &OsStr) -> Result<(), OptionError> {
+        for option in split(list)? {
+            match self.set(&option) {
+                Err(OptionError::Unknown(_)) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, option: &OsStr) -> Result<(), OptionError> {
+        let bytes = option.as_bytes();
+        if bytes == b"remount" {
+            return Err(OptionError::Remount);
+        }
+        let mut prefixes = NOTHING_PREFIXES.iter();
+        if prefixes.any(|prefix| bytes.starts_with(prefix.as_bytes())) {
+            return Ok(());
+        }
+        let end = bytes.iter().position(|byte| *byte == b'=');
+        let (name, value) = bytes
+            .split_at_checked(end.unwrap_or(bytes.len()))
+            .unwrap_or_default();
+        let value = value.strip_prefix(b"=").map(OsStr::from_bytes);
+        let unknown = || OptionError::Unknown(option.to_owned());
+        let (name, meaning) = table::known(&spell(name)).ok_or_else(unknown)?;
+        match (meaning, value) {
+            (Meaning::Nothing, None) => Ok(()),
+            (Meaning::Flag(set), None) => {
+                set(self);
+                Ok(())
+            }
+            (Meaning::Value(set), Some(value)) => {
+                set(self, value).map_err(|reason| OptionError::BadValue {
+                    option: name,
+                    value: value.to_owned(),
+                    reason,
+                })
+            }
+            (Meaning::Value(_), None) => Err(OptionError::NoValue(name)),
+            (_, Some(_)) => Err(OptionError::Value(option.to_owned())),
+        }
+    }
+
+    /// What stands in the first column of the table of mounts for this manifest.
+    /// mount(8) compares that with fstab, to know what is mounted (`mount -a`) or
+    /// is to be unmounted, so what it mounts has the name by which it asked.
+    pub(super) fn source(&self, manifest: &ManifestFile) -> OsString {
+        let path = &manifest.path;
+        match &self.fsname {
+            Some(name) => name.clone(),
+            None if self.marks_unpinned && !manifest.trust.asks_somebody() => {
+                let mut name = OsString::from(UNPINNED);
+                name.push(path);
+                name
+            }
+            None => path.into(),
+        }
+    }
+}
+
+/// `-` and `_` are the same in names.
+fn spell(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace('-', "_")
+}
+
+/// In front of the name of a manifest that nobody vouches for.
+const UNPINNED: &str = "continuity-unpinned:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::fs::IdMap;
+    use crate::manifest::Timestamp;
+
+    fn options(list: &str) -> Result<Options, OptionError> {
+        let mut options = Options::default();
+        options.add(list.as_ref()).map(|()| options)
+    }
+
+    #[test]
+    fn takes_what_mount_passes_on() {
+        let parsed = options(
+            "rw,defaults,user,nofail,_netdev,x-systemd.automount,noatime,suid,dev,noexec,\
+             allow-other,mtime=@5.25,uidmap=0:1000:10,uidmap=10:5:1,gid=7,transform_symlinks",
+        )
+        .unwrap();
+        assert!(parsed.suid && parsed.dev && !parsed.exec && parsed.allow_other);
+        assert!(parsed.presentation.transform_symlinks && !parsed.presentation.introspect);
+        assert_eq!(
+            parsed.presentation.default_time,
+            Timestamp::new(5, 250_000_000).unwrap()
+        );
+        assert_eq!(parsed.presentation.uid_map.map(9), 1009);
+        assert_eq!(parsed.presentation.uid_map.map(10), 5);
+        assert_eq!(parsed.presentation.gid_map, IdMap::Squash(7));
+    }
+
+    #[test]
+    fn bounds_what_is_kept() {
+        let parsed = options("block_cache=0,table-cache=3M,open_files=1").unwrap();
+        let verifier = parsed.verifier;
+        assert_eq!((verifier.block_cache, verifier.table_cache), (0, 3 << 20));
+        assert_eq!(verifier.open_files, 1);
+        for bad in [
+            "block_cache=x",
+            "table_cache=",
+            "open_files=0",
+            "open_files=65537",
+        ] {
+            assert!(options(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_what_it_refuses() {
+        for (list, message) in [
+            ("noatim", r#"unknown mount option "noatim""#),
+            ("bakcing=/x", r#"unknown mount option "bakcing=/x""#),
+            (
+                "backing",
+                "mount option backing needs a value, as in backing=…",
+            ),
+            ("suid=1", r#"mount option "suid=1" takes no value"#),
+            (
+                "uid=-1",
+                r#"mount option uid="-1": not a number from 0 to 4294967294"#,
+            ),
+            (
+                "cache_max=1.5G",
+                r#"mount option cache_max="1.5G": not a size in bytes, such as 500M or 2G"#,
+            ),
+            (
+                "mtime=x",
+                r#"mount option mtime="x": not a number of seconds since 1970"#,
+            ),
+            (
+                "digest=md5:0",
+                r#"mount option digest="md5:0": digest algorithm "md5" is not known"#,
+            ),
+            (
+                r#"backing="/x"#,
+                r#"mount options "backing=\"/x" have an open quotation mark"#,
+            ),
+        ] {
+            assert_eq!(options(list).unwrap_err().to_string(), message);
+        }
+    }
+}
