@@ -320,6 +320,16 @@ fn failures_are_told_in_one_line() {
         (&["manifest", "mount", "-o", "rw"], 1, "backing=DIR"),
         (&["manifest", "mount"], 1, "backing=DIR"),
         (
+            &["manifest", "mount", "-o", "ro,remount"],
+            32,
+            "cannot be remounted",
+        ),
+        (
+            &["manifest", "mount", "-o", "remount,rw,backing=tree"],
+            32,
+            "cannot be remounted",
+        ),
+        (
             &["manifest", "missing", "-o", "backing=tree"],
             32,
             "\"missing\"",

@@ -17,7 +17,7 @@ use crate::sys::{self, process::Process};
 
 use super::logging::{self, Verbosity};
 use super::manifest_file::ManifestFile;
-use super::mount::options::Options;
+use super::mount::options::{OptionError, Options};
 use super::mount::serve::{self, End, Request};
 use super::mount::worker;
 use super::{Failure, report};
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
     };
     let request = match request(&arguments) {
         Ok(request) => request,
-        Err(error) => return fail(error.as_ref(), status::USAGE),
+        Err(error) => return fail(error.as_ref(), status_of(&error)),
     };
     let verbosity = Verbosity {
         verbose: arguments.verbose + 1,
@@ -137,6 +137,14 @@ fn fail(error: &(dyn std::error::Error + 'static), status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// The status for what cannot be asked for.
+fn status_of(error: &Failure) -> u8 {
+    match error.downcast_ref() {
+        Some(OptionError::Remount) => status::FAILURE,
+        _ => status::USAGE,
+    }
+}
+
 fn request(arguments: &Arguments) -> Result<Request, Failure> {
     let mut options = Options {
         // mount(8) mounts for everybody on the machine, if root asks.
@@ -151,6 +159,9 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         } else {
             options.add(list)?;
         }
+    }
+    if options.remount {
+        return Err(OptionError::Remount.into());
     }
     let backing = options
         .backing

@@ -132,6 +132,9 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
     for list in &arguments.options {
         options.add(list)?;
     }
+    if options.remount {
+        return Err(OptionError::Remount.into());
+    }
     if let Some(mode) = arguments.sandbox {
         options.sandbox = mode;
     }

@@ -55,6 +55,10 @@ pub struct Options {
     pub exec: bool,
     /// How the manifest is shown.
     pub presentation: Presentation,
+    /// Whether something is mounted there that is to be changed: `remount`.
+    pub remount: bool,
+    /// Whether it was to be writable: `rw`, and no `ro` behind it.
+    pub read_write: bool,
 }
 
 impl Default for Options {
@@ -78,6 +82,8 @@ impl Default for Options {
             dev: false,
             exec: true,
             presentation: Presentation::default(),
+            remount: false,
+            read_write: false,
         }
     }
 }
@@ -111,9 +117,6 @@ impl Options {
 
     fn set(&mut self, option: &OsStr) -> Result<(), OptionError> {
         let bytes = option.as_bytes();
-        if bytes == b"remount" {
-            return Err(OptionError::Remount);
-        }
         let mut prefixes = NOTHING_PREFIXES.iter();
         if prefixes.any(|prefix| bytes.starts_with(prefix.as_bytes())) {
             return Ok(());
@@ -211,6 +214,19 @@ mod tests {
             "open_files=65537",
         ] {
             assert!(options(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn remounting_is_asked_for() {
+        for (list, remount, read_write) in [
+            ("rw,remount", true, true),
+            ("remount,rw,ro", true, false),
+            ("ro", false, false),
+            ("rw", false, true),
+        ] {
+            let parsed = options(list).unwrap();
+            assert_eq!((parsed.remount, parsed.read_write), (remount, read_write));
         }
     }
 

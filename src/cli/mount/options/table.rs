@@ -26,7 +26,7 @@ use Meaning::{Flag, Nothing, Value};
 /// Begins of options that mean nothing here, whatever follows.
 pub(super) const NOTHING_PREFIXES: [&str; 5] = ["X-", "comment=", "helper=", "uhelper=", "x-"];
 
-/// All options by their names, in which `_` stands for `-` too. `rw` means nothing:
+/// All options by their names, in which `_` stands for `-` too. `rw` is no wish:
 /// mount(8) always says it, and the mount is read-only all the same.
 pub(super) const TABLE: &[(&str, Meaning)] = &[
     ("", Nothing),
@@ -143,13 +143,14 @@ pub(super) const TABLE: &[(&str, Meaning)] = &[
         }),
     ),
     ("relatime", Nothing),
+    ("remount", Flag(|options| options.remount = true)),
     (
         "require_signature",
         Flag(|options| options.trust.require_signature = true),
     ),
-    ("ro", Nothing),
+    ("ro", Flag(|options| options.read_write = false)),
     ("root", Value(backing)),
-    ("rw", Nothing),
+    ("rw", Flag(|options| options.read_write = true)),
     (
         "sandbox",
         Value(|options, text| {
