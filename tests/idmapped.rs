@@ -8,52 +8,18 @@
     reason = "a test fails by panicking"
 )]
 
+mod idmap;
 mod mounted;
 mod tree;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use idmap::Idmapped;
 use mounted::{Mount, run};
 use tree::{build, scratch, set_mode, sh};
-
-/// Mounts `from` on `to` with ids from 0 on shown as those from 100000 on. Not
-/// every mount(8) can.
-const IDMAP: &str = r#"
-import ctypes, os, struct, subprocess, sys, time
-libc = ctypes.CDLL(None, use_errno=True)
-def syscall(*arguments):
-    result = libc.syscall(*arguments)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), 'system call %d' % arguments[0])
-    return result
-OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
-OPEN_TREE_CLONE, AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH = 1, 0x1000, 4
-MOUNT_ATTR_IDMAP, AT_FDCWD = 0x100000, -100
-# It goes when we go, and its namespace with the last mount.
-holder = subprocess.Popen(['unshare', '--user', 'cat'], stdin=subprocess.PIPE)
-namespace = '/proc/%d/ns/user' % holder.pid
-while os.readlink(namespace) == os.readlink('/proc/self/ns/user'):
-    time.sleep(0.005)
-for ids in 'uid_map', 'gid_map':
-    with open('/proc/%d/%s' % (holder.pid, ids), 'w') as f:
-        f.write('0 100000 1000\n')
-tree = syscall(OPEN_TREE, AT_FDCWD, sys.argv[1].encode(), OPEN_TREE_CLONE)
-with open(namespace) as user:
-    attributes = struct.pack('QQQQ', MOUNT_ATTR_IDMAP, 0, 0, user.fileno())
-    syscall(MOUNT_SETATTR, tree, b'', AT_EMPTY_PATH, attributes, len(attributes))
-syscall(MOVE_MOUNT, tree, b'', AT_FDCWD, sys.argv[2].encode(), MOVE_MOUNT_F_EMPTY_PATH)
-"#;
-
-struct Idmapped(PathBuf);
-
-impl Drop for Idmapped {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
 
 /// Whether somebody can read a file.
 fn can_read(user: u32, path: &Path) -> bool {
@@ -82,11 +48,7 @@ fn owners_and_acls_are_shifted() {
     set_mode(mount.path().parent().unwrap(), 0o755);
     let place = scratch.path().join("idmapped");
     fs::create_dir(&place).unwrap();
-    run(
-        "python3",
-        ["-c".as_ref(), Path::new(IDMAP), mount.path(), &place],
-    );
-    let idmapped = Idmapped(place.clone());
+    let idmapped = Idmapped::new(mount.path(), &place, (100_000, 1000));
 
     for (name, shown) in [("0", 100_000), ("5", 100_005), ("2000", 65534)] {
         let metadata = fs::metadata(place.join(name)).unwrap();

@@ -9,17 +9,15 @@
 
 mod mounted;
 mod snapshot;
+mod stacked;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mounted::{Mount, run};
-use rustix::fs::FileType;
-use snapshot::{Seen, look};
-use tempfile::TempDir;
+use snapshot::tree_of;
+use stacked::Overlay;
 use tree::{continuity, scratch, sh, text};
 
 /// Three layers: files, links, devices, capabilities; then files that are gone,
@@ -55,64 +53,11 @@ for layer in json.load(open(blob(image)))['layers']: print(blob(layer))";
     listed.lines().map(PathBuf::from).collect()
 }
 
-/// What must be the same: all but what the filesystem chooses. Of directories
-/// that a layer has only files in, nobody says the time.
-fn tree_of(root: &Path) -> BTreeMap<PathBuf, Seen> {
-    let mut found = BTreeMap::new();
-    let mut todo = vec![PathBuf::new()];
-    while let Some(path) = todo.pop() {
-        let mut seen = look(&root.join(&path));
-        seen.ino = 0;
-        seen.blocks = 0;
-        if seen.file_type() == FileType::Directory {
-            seen.nlink = 0;
-            seen.mtime = (0, 0);
-            let entries = fs::read_dir(root.join(&path)).unwrap();
-            todo.extend(entries.map(|entry| path.join(entry.unwrap().file_name())));
-        }
-        found.insert(path, seen);
-    }
-    found
-}
-
 fn content(root: &Path) -> Vec<Vec<u8>> {
     ["keep/k", "keep/l", "opaque", "large", "dir", "gone/again/f"]
         .iter()
         .map(|name| fs::read(root.join(name)).unwrap_or_default())
         .collect()
-}
-
-/// A read-only overlay; unmounted when dropped.
-struct Overlay(PathBuf);
-
-impl Overlay {
-    fn new(scratch: &TempDir, from_the_top: &[&Path]) -> Self {
-        let path = scratch.path().join("merged");
-        fs::create_dir(&path).unwrap();
-        let lower: Vec<_> = from_the_top
-            .iter()
-            .map(|path| path.to_str().unwrap())
-            .collect();
-        let options = format!("lowerdir={}", lower.join(":"));
-        run(
-            "mount",
-            [
-                "-t",
-                "overlay",
-                "overlay",
-                "-o",
-                &options,
-                path.to_str().unwrap(),
-            ],
-        );
-        Self(path)
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
 }
 
 fn succeeds(arguments: &[&str]) -> Vec<u8> {
@@ -170,9 +115,9 @@ fn stacked_layers_are_what_umoci_unpacks() {
         ]);
     }
     let from_the_top: Vec<_> = mounts.iter().rev().map(Mount::path).collect();
-    let overlay = Overlay::new(&scratch, &from_the_top);
-    assert_eq!(tree_of(&overlay.0), tree_of(&wanted));
-    assert_eq!(content(&overlay.0), content(&wanted));
+    let overlay = Overlay::read_only(scratch.path(), &from_the_top, "");
+    assert_eq!(tree_of(overlay.path()), tree_of(&wanted));
+    assert_eq!(content(overlay.path()), content(&wanted));
     drop(overlay);
 
     // What we write, umoci unpacks.

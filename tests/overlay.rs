@@ -8,68 +8,21 @@
 )]
 
 mod mounted;
+mod stacked;
 mod tree;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use continuity::digest::Algorithm;
 use continuity::manifest::{Content, DeviceNumber, Form, Kind, Manifest, Metadata, Resource};
 use continuity::mode::FileMode;
 use continuity::path::ManifestPath;
 use mounted::{Mount, run};
+use stacked::Overlay;
 use tempfile::TempDir;
 use tree::{build, scratch, sh};
-
-/// An overlay with a directory of its own to write to; unmounted when dropped.
-struct Overlay {
-    path: PathBuf,
-    upper: PathBuf,
-}
-
-impl Overlay {
-    /// `lower` has the layers from the top down.
-    fn new(scratch: &TempDir, lower: &[&Path], options: &str) -> Self {
-        let at = |name: &str| {
-            let path = scratch.path().join(name);
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).unwrap();
-            path
-        };
-        let (path, upper, work) = (at("merged"), at("upper"), at("work"));
-        let lower: Vec<_> = lower.iter().map(|path| path.to_str().unwrap()).collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}{options}",
-            lower.join(":"),
-            upper.display(),
-            work.display()
-        );
-        let (overlay, place) = ("overlay", path.to_str().unwrap());
-        run("mount", ["-t", overlay, overlay, "-o", &options, place]);
-        Self { path, upper }
-    }
-
-    fn join(&self, relative: &str) -> PathBuf {
-        self.path.join(relative)
-    }
-
-    fn names(&self, relative: &str) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.join(relative))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.path).status();
-    }
-}
 
 /// The layer below ours.
 fn base(scratch: &TempDir) -> PathBuf {
@@ -91,7 +44,7 @@ fn hides(overlay: &Overlay) {
     assert_eq!(overlay.names("opaque"), ["both", "new"]);
     assert_eq!(overlay.names("merged"), ["both", "new", "old"]);
     for directory in ["opaque", "merged"] {
-        let both = fs::read(overlay.join(&format!("{directory}/both"))).unwrap();
+        let both = fs::read(overlay.join(format!("{directory}/both"))).unwrap();
         assert_eq!(both, b"ours\n");
     }
     assert_eq!(fs::read(overlay.join("kept")).unwrap(), b"kept\n");
@@ -118,7 +71,7 @@ fn whiteouts_and_opaque_directories_of_a_tree_hide() {
     for form in [&[][..], &["--compat"]] {
         let manifest = build(&scratch, &tree, form);
         let mount = Mount::new(&manifest, &tree);
-        let overlay = Overlay::new(&scratch, &[mount.path(), &base], "");
+        let overlay = Overlay::new(scratch.path(), &[mount.path(), &base], "");
         hides(&overlay);
         drop(overlay);
         assert!(mount.unmount().success());
@@ -169,7 +122,11 @@ fn what_is_declared_portably_hides_too() {
     let mount = Mount::new(&path, &backing);
     // Overlays of those who are not root look for other attributes.
     for options in ["", ",userxattr"] {
-        hides(&Overlay::new(&scratch, &[mount.path(), &base], options));
+        hides(&Overlay::new(
+            scratch.path(),
+            &[mount.path(), &base],
+            options,
+        ));
     }
     assert!(mount.unmount().success());
 }
@@ -180,7 +137,7 @@ fn hidden_attributes_show_again_what_was_hidden() {
     let (base, tree) = (base(&scratch), native(&scratch));
     let manifest = build(&scratch, &tree, &[]);
     let mount = Mount::with(&manifest, &tree, &["-o", "no_overlay_xattrs"]);
-    let overlay = Overlay::new(&scratch, &[mount.path(), &base], "");
+    let overlay = Overlay::new(scratch.path(), &[mount.path(), &base], "");
     assert_eq!(overlay.names("opaque"), ["both", "new", "old"]);
     drop(overlay);
     assert!(mount.unmount().success());
@@ -201,9 +158,9 @@ fn changes_are_made_on_top() {
     let large = fs::read(tree.join("large")).unwrap();
     fs::write(tree.join("bad"), "EVIL\n").unwrap();
     let mount = Mount::new(&manifest, &tree);
-    let overlay = Overlay::new(&scratch, &[mount.path()], "");
+    let overlay = Overlay::new(scratch.path(), &[mount.path()], "");
     sh(
-        &overlay.path,
+        overlay.path(),
         "echo more >> file; chmod 600 mode; printf x | dd of=large conv=notrunc status=none
          mv dir/sub/in dir/moved; rm -r dir/sub; echo new > dir/new; rm linked",
     );
@@ -218,7 +175,7 @@ fn changes_are_made_on_top() {
     assert_eq!(overlay.names("dir"), ["moved", "new"]);
     assert_eq!(fs::read(overlay.join("dir/moved")).unwrap(), b"in\n");
     assert!(!overlay.names("").contains(&"linked".to_owned()));
-    let upper = fs::symlink_metadata(overlay.upper.join("linked")).unwrap();
+    let upper = fs::symlink_metadata(overlay.upper().join("linked")).unwrap();
     assert!(upper.file_type().is_char_device() && upper.rdev() == 0);
     let kept = run(
         "getfattr",
@@ -235,7 +192,7 @@ fn changes_are_made_on_top() {
     let bad = overlay.join("bad");
     fs::read(&bad).unwrap_err();
     fs::OpenOptions::new().append(true).open(&bad).unwrap_err();
-    assert!(!overlay.upper.join("bad").exists());
+    assert!(!overlay.upper().join("bad").exists());
 
     // Nothing reached the mount.
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"text\n");
