@@ -14,7 +14,7 @@
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
-//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], then [`check`], [`archive`] |
+//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], [`rootfs`], then [`check`], [`archive`] |
 //! | 8 | [`supervisor`]: the process that mounts, and the one that serves |
 //! | 9 | [`cli`] |
 
@@ -35,6 +35,7 @@ pub mod manifest;
 pub mod mode;
 pub mod path;
 pub mod progress;
+pub mod rootfs;
 pub mod sandbox;
 pub mod source;
 pub mod supervisor;

@@ -8,6 +8,7 @@ mod archive_file;
 mod attributes;
 mod build;
 mod cat;
+mod check;
 mod compare;
 mod copy;
 mod diff;
@@ -92,6 +93,7 @@ enum Command {
     Build(build::Arguments),
     Verify(verify::Arguments),
     Diff(diff::Arguments),
+    Check(check::Arguments),
     Apply(apply::Arguments),
     Copy(copy::Arguments),
     Mount(mount::Arguments),
@@ -111,6 +113,7 @@ impl Command {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
             Self::Diff(arguments) => diff::run(arguments, quiet),
+            Self::Check(arguments) => check::run(arguments, quiet),
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments, words),

@@ -71,6 +71,16 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("diff trees", &[Plain("diff"), Tree, Tree]),
     ("diff archive tree", &[Plain("diff"), Archive, Tree]),
     ("diff manifests", &[Plain("diff"), Manifest, Manifest]),
+    (
+        "check --rootfs",
+        &[
+            Plain("check"),
+            Plain("--rootfs"),
+            Plain("--overlay"),
+            Plain("--format=json"),
+            Manifest,
+        ],
+    ),
     ("apply", &[Plain("apply"), Source, NewDirectory, Manifest]),
     ("apply in place", &[Plain("apply"), Tree, Manifest]),
     (
