@@ -7,7 +7,7 @@ set -eu
 
 missing=
 packages=
-need() { # need PROGRAM PACKAGE
+need() { # need PROGRAM PACKAGES, and all of them: what is only recommended is not installed
 	if ! command -v "$1" >/dev/null 2>&1 && ! [ -x "/usr/sbin/$1" ]; then
 		missing="$missing $1"
 		packages="$packages $2"
@@ -17,7 +17,7 @@ need() { # need PROGRAM PACKAGE
 programs() {
 	missing=
 	packages=
-	need cc gcc
+	need cc 'gcc libc6-dev'
 	need mount mount
 	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
 	if [ "$1" = fuzz ]; then
@@ -27,7 +27,7 @@ programs() {
 		need python3 python3
 	fi
 	if [ "$1" = instructions ]; then
-		need valgrind valgrind
+		need valgrind 'valgrind libc6-dbg'
 	fi
 	if [ "$1" = test ]; then
 		need fusermount3 fuse3
@@ -47,7 +47,13 @@ programs() {
 		need bsdtar libarchive-tools
 		need umoci umoci
 		need script bsdutils
-		need mkfs.btrfs btrfs-progs
+		need debootstrap debootstrap
+		need runc runc
+		need crun crun
+		need podman podman
+		need ctr containerd
+		need bwrap bubblewrap
+		need curl curl
 	fi
 }
 
@@ -70,7 +76,7 @@ programs "$1"
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "continuity: installing$packages" >&2
 	# shellcheck disable=SC2086 # a list of words
-	{ apt-get update -qq && apt-get install -y -qq $packages; } >/dev/null 2>&1 || true
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages; } >/dev/null 2>&1 || true
 	programs "$1"
 fi
 [ -z "$missing" ] || stop "missing:$missing (Debian's packages:$packages)"
