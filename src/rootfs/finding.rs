@@ -130,10 +130,10 @@ impl fmt::Display for Cause {
         match self {
             Self::MissingTarget { wanted, by } => write!(
                 f,
-                "not there; {by} want a {wanted} here, and cannot make one on a read-only root"
+                "not there; on a read-only root there must be a {wanted} here, for {by}"
             ),
             Self::WrongTarget { wanted, found, by } => {
-                write!(f, "a {found}, where {by} want a {wanted} to mount on")
+                write!(f, "a {found}, where there must be a {wanted}, for {by}")
             }
             Self::LinkedTarget(target) => write!(
                 f,

@@ -55,7 +55,7 @@ fn what_is_missing_is_missed() {
         assert_eq!(
             lines(&output),
             [format!(
-                "/{target}: not there; all runtimes want a directory here, and cannot make one on a read-only root"
+                "/{target}: not there; on a read-only root there must be a directory here, for all runtimes"
             )]
         );
         let lacking = mount(&manifest, tree.path(), "allow_other,suid");

@@ -4,10 +4,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::tree::sh;
 
 /// Makes it in the directory `debian`. What it is made by is what marks it as made.
+/// debootstrap mounts in it, in a namespace of its own, so that nothing is left if it
+/// is killed.
 ///
 /// One program has a capability (cap_chown=ep, version 2 of the attribute, see
 /// capabilities(7)), one is setuid and says who it runs as, and the files are there
@@ -16,7 +19,7 @@ const RECIPE: &str = r#"
 suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
     sed -n "s|^$suite main ||p" | head -n 1)
-debootstrap --variant=minbase "$suite" debian $mirror >debian.log 2>&1 || {
+unshare --mount --propagation=private debootstrap --variant=minbase "$suite" debian $mirror >debian.log 2>&1 || {
     tail -n 20 debian.log >&2
     exit 1
 }
@@ -39,12 +42,15 @@ pub fn debian() -> PathBuf {
     // Tests run side by side, as processes.
     let lock = File::create(place.join("debian.lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
+    // What is started holds it too, so that nobody begins while another one that was
+    // given up is still at it.
+    fcntl_setfd(&lock, FdFlags::empty()).unwrap();
     let (tree, made) = (place.join("debian"), place.join("debian.made"));
     if fs::read_to_string(&made).is_ok_and(|made| made == RECIPE) {
         return tree;
     }
     let _ = fs::remove_file(&made);
-    sh(place, "rm -rf debian");
+    sh(place, "rm -rf --one-file-system debian");
     sh(place, RECIPE);
     fs::write(made, RECIPE).unwrap();
     tree
