@@ -68,9 +68,12 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// The version, and in a release build from a git tree its commit.
+const VERSION: &str = env!("CONTINUITY_VERSION");
+
 /// Build, check, show and mount continuity manifests.
 #[derive(Debug, Parser)]
-#[command(name = "continuity", version)]
+#[command(name = "continuity", version = VERSION)]
 #[command(after_help = EXIT_STATUS)]
 struct Arguments {
     /// Say more on standard error; twice for everything

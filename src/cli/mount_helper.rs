@@ -42,7 +42,7 @@ mod status {
 
 /// Mount a continuity manifest, as mount(8) asks for it.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = EXIT_STATUS)]
+#[command(name = PROGRAM, version = super::VERSION, after_help = EXIT_STATUS)]
 struct Arguments {
     /// The manifest
     spec: PathBuf,

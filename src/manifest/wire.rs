@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-/// The types that `build.rs` makes of `proto/manifest.proto`; only for writing.
+/// The types that `build/main.rs` makes of `proto/manifest.proto`; only for writing.
 pub(super) mod proto {
     // `Manifest` itself is written one resource at a time.
     #![allow(dead_code, missing_docs, clippy::all)]
