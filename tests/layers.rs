@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// Crates that one module alone may name.
-const BEHIND: [(&str, &[&str]); 17] = [
+const BEHIND: [(&str, &[&str]); 18] = [
     ("fuser", &["fuse"]),
     ("rustix", &["sys"]),
     ("nix", &["sys"]),
@@ -37,6 +37,7 @@ const BEHIND: [(&str, &[&str]); 17] = [
     ("libc", &["sandbox"]),
     ("prost", &["manifest"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("indicatif", &["cli"]),
     ("sha2", &["digest"]),
     ("base64ct", &["trust"]),

@@ -10,6 +10,7 @@ mod build;
 mod cat;
 mod check;
 mod compare;
+mod completions;
 mod copy;
 mod diff;
 mod dump;
@@ -106,6 +107,7 @@ enum Command {
     Ls(ls::Arguments),
     Stats(stats::Arguments),
     Dump(dump::Arguments),
+    Completions(completions::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),
 }
@@ -126,6 +128,7 @@ impl Command {
             Self::Ls(arguments) => ls::run(arguments),
             Self::Stats(arguments) => stats::run(arguments),
             Self::Dump(arguments) => dump::run(arguments),
+            Self::Completions(arguments) => completions::run(arguments),
             Self::Man(arguments) => man::run(arguments),
         }
     }

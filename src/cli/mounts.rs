@@ -14,6 +14,7 @@ use crate::supervisor::status_path;
 use crate::sys::mount::{self, Seen};
 
 use super::mount::serve::STATUS_DIRECTORY;
+use super::output::Output;
 use super::{Failure, Outcome};
 
 /// How long a mount may take to tell about itself.
@@ -39,12 +40,13 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let seen = mount::seen(FILE_SYSTEM)?;
-    let mut output = io::stdout().lock();
+    let mut output = Output::stdout();
     if let Some(place) = &arguments.metrics {
         let path = place.canonicalize()?;
         let seen = seen.iter().rfind(|seen| seen.path == path);
         let seen = seen.ok_or("no continuity mount is there")?;
         output.write_all(ask(seen, "metrics")?.as_bytes())?;
+        output.finish()?;
         return Ok(Outcome::Success);
     }
     for seen in &seen {
@@ -56,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             write_line(&mut output, seen, status)?;
         }
     }
-    output.flush()?;
+    output.finish()?;
     Ok(Outcome::Success)
 }
 
