@@ -218,8 +218,10 @@ fn wait_for_word(output: ChildStdout) -> Result<String, mpsc::RecvTimeoutError> 
 }
 
 fn supervise_in_background(request: &Request, words: &[OsString]) -> Result<End, Failure> {
-    sys::process::leave_session()?;
     serve::run(request, words, worker::Role::Background, || {
+        // Not before: an automount point lets through to what it waits for only the
+        // process group of who looks after it (fs/autofs/root.c: `autofs_d_manage`).
+        sys::process::leave_session()?;
         logging::finish();
         let mut output = io::stdout();
         writeln!(output, "{READY}")?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -26,14 +26,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it, with a socket to here as its standard input. Nothing that is
-    /// typed at the terminal reaches it.
+    /// Starts it, with a socket to here as its standard input.
     pub(super) fn start(mut command: Command) -> io::Result<Self> {
         let (ours, theirs) = datagram::pair()?;
         let mut child = command
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .process_group(0)
             .spawn()?;
         match Process::of(child.id()) {
             Ok(process) => Ok(Self {

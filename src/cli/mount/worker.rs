@@ -87,6 +87,8 @@ pub(in crate::cli) fn run(
     verbosity: Verbosity,
 ) -> Result<(), Failure> {
     process::die_with_parent(true)?;
+    // Nothing that is typed at the terminal reaches it.
+    process::leave_session()?;
     let link = Link::from(io::stdin().as_fd().try_clone_to_owned()?);
     let begin = link.hear_supervisor().map_err(WorkerError::Alone)?;
     let Some(ToWorker::Begin {
