@@ -16,7 +16,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use tree::{continuity, scratch, set_mode, text};
+use tree::{continuity, scratch, set_mode, sh, text};
 
 /// Drops to user 65534, who may do nothing.
 const NOBODY: &str = "setpriv --reuid 65534 --regid 65534 --clear-groups";
@@ -56,7 +56,15 @@ impl Scene {
         fs::create_dir(path("mount")).unwrap();
         fs::write(path("tree/file"), "content\n").unwrap();
         fs::write(path("tree/large"), vec![b'x'; 3 << 20]).unwrap();
-        let (manifest, tree) = (path("manifest"), path("tree"));
+        fs::copy(env!("CARGO_BIN_EXE_continuity"), path("continuity")).unwrap();
+        set_mode(&path("continuity"), 0o755);
+        let scene = Self(scratch);
+        scene.build();
+        scene
+    }
+
+    fn build(&self) {
+        let (manifest, tree) = (self.0.path().join("manifest"), self.0.path().join("tree"));
         let built = continuity([
             "build".as_ref(),
             "-o".as_ref(),
@@ -64,10 +72,7 @@ impl Scene {
             tree.as_os_str(),
         ]);
         assert!(built.status.success());
-        fs::copy(env!("CARGO_BIN_EXE_continuity"), path("continuity")).unwrap();
-        set_mode(&path("continuity"), 0o755);
-        set_mode(&path("manifest"), 0o644);
-        Self(scratch)
+        set_mode(&manifest, 0o644);
     }
 
     /// Runs a script as `who`, where `/dev/fuse` has this mode.
@@ -147,6 +152,37 @@ fn in_a_user_namespace() {
         scene.succeeds(&who, &[READ, "umount mount || die; ended_well"].concat());
         scene.succeeds(&who, &[READ, "kill -s TERM $server; ended_well"].concat());
     }
+}
+
+/// The kernel takes no ACL that names somebody whom the namespace does not have, and
+/// capabilities of another root's do not count there.
+#[test]
+fn owners_whom_the_namespace_does_not_have() {
+    let scene = Scene::new();
+    sh(
+        scene.0.path(),
+        "setfacl -m u:0:r,u:7:rw,g:7:rw tree/file; chmod o= tree/file
+         mkdir tree/directory; setfacl -d -m u:7:rwx tree/directory
+         chown 7:7 tree/large
+         cp /bin/true tree/ours; setcap cap_net_raw=ep tree/ours
+         cp /bin/true tree/theirs; setcap -n 7 cap_net_raw=ep tree/theirs",
+    );
+    scene.build();
+    scene.succeeds(
+        NAMESPACE,
+        r#"
+serve
+[ "$(cat mount/file)" = content ] || die "wrong content"
+[ "$(stat -c %u:%g mount/large)" = 65534:65534 ] || die "$(stat mount/large)"
+[ "$(getfacl -n -c mount/file | tr '\n' ' ')" = "user::rw- user:0:r-- group::r-- mask::rw- other::---  " ] ||
+    die "$(getfacl -n mount/file)"
+getfacl -n -c mount/directory | grep -q '^default:mask::rwx' || die "$(getfacl -n mount/directory)"
+[ "$(getcap mount/ours)" = "mount/ours cap_net_raw=ep" ] || die "$(getcap mount/ours)"
+[ -z "$(getcap mount/theirs)" ] || die "$(getcap mount/theirs)"
+kill -s TERM $server
+ended_well
+"#,
+    );
 }
 
 /// The kernel reads copies only for root of the machine.

@@ -20,7 +20,6 @@ use super::attributes::{Attributes, Statfs};
 use super::cache::CopyCache;
 use super::counters::Counters;
 use super::errno::FsError;
-use super::idmap::{IdMap, map_acl};
 use super::introspect::About;
 use super::options::Presentation;
 use super::refusals::Refusals;
@@ -364,20 +363,8 @@ impl Filesystem {
         } else if !self.statistics().has_xattrs {
             return Err(FsError::NoXattrsAtAll);
         }
-        let value = inode
-            .xattr(name)
-            .filter(|_| !self.hides(name))
-            .ok_or(FsError::NoXattr)?;
-        let Presentation {
-            uid_map, gid_map, ..
-        } = &self.options;
-        let maps_acls = [uid_map, gid_map]
-            .into_iter()
-            .any(|map| matches!(map, IdMap::Ranges(_)));
-        if maps_acls && name.starts_with(b"system.posix_acl_") {
-            return Ok(Cow::Owned(map_acl(value, uid_map, gid_map)));
-        }
-        Ok(Cow::Borrowed(value))
+        let value = inode.xattr(name).ok_or(FsError::NoXattr)?;
+        self.options.xattr(name, value).ok_or(FsError::NoXattr)
     }
 
     /// The names of the extended attributes, each ended by a NUL.
@@ -387,7 +374,7 @@ impl Filesystem {
     pub fn listxattr(&self, ino: Ino) -> Result<Vec<u8>, FsError> {
         let mut list = Vec::new();
         for xattr in self.inode(ino)?.xattrs() {
-            if !self.hides(&xattr.name) {
+            if self.options.xattr(&xattr.name, &xattr.value).is_some() {
                 list.extend_from_slice(&xattr.name);
                 list.push(0);
             }
@@ -477,10 +464,5 @@ impl Filesystem {
         .count()
             - 1;
         Cow::Owned(symlink::transform(target, depth))
-    }
-
-    fn hides(&self, name: &[u8]) -> bool {
-        self.options.hide_overlay_xattrs
-            && (name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay."))
     }
 }

@@ -1,9 +1,11 @@
 //! The filesystem: one method for each operation, in plain types. The FUSE
 //! layer above only translates; everything here is tested without a mount.
 
+mod acl;
 mod ahead;
 mod attributes;
 mod cache;
+mod capability;
 mod counters;
 mod errno;
 mod filesystem;

@@ -17,6 +17,7 @@ pub mod entry;
 pub mod file;
 pub mod fusermount;
 pub mod handle;
+pub mod known_ids;
 pub mod mount;
 pub mod private;
 pub mod process;
@@ -28,6 +29,7 @@ pub mod xattr;
 
 pub use absence::Absence;
 pub use handle::Handle;
+pub use known_ids::{KnownIds, known_ids};
 pub use private::{PrivateDirectory, PrivateDirectoryError, PrivateFile, SealedFile};
 pub use root::{Entry, EntryKind, RootDir};
 pub use rustix::io::Errno;

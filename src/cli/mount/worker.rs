@@ -24,7 +24,7 @@ use crate::sandbox::{self, Confinement, SandboxError};
 use crate::source::DirectorySource;
 use crate::supervisor::{FromWorker, Link, ToWorker};
 use crate::sys::process::{self, Nothing};
-use crate::sys::{PrivateDirectory, PrivateDirectoryError, RootDir};
+use crate::sys::{KnownIds, PrivateDirectory, PrivateDirectoryError, RootDir, known_ids};
 use crate::trust::{Moment, Policy, Vouched, Voucher};
 use crate::verify::Verifier;
 
@@ -103,6 +103,7 @@ pub(in crate::cli) fn run(
     let log = request.options.log.as_deref().map(logging::open);
     let log = log.transpose()?;
     let trust = Trust::open(&request.manifest, pin)?;
+    let known = known_ids()?;
     let nothing = Nothing::open()?;
     nothing.be_input()?;
     process::leave_directory()?;
@@ -128,6 +129,7 @@ pub(in crate::cli) fn run(
         File::from(manifest),
         RootDir::from_descriptor(backing),
         &trust,
+        &known,
     )?;
     link.tell_supervisor(FromWorker::Loaded(digest))?;
     let Some(ToWorker::Serve {
@@ -210,6 +212,7 @@ fn load(
     mut manifest: File,
     backing: RootDir,
     trust: &Trust,
+    known: &KnownIds,
 ) -> Result<(Filesystem, Digest), Failure> {
     // The one before has read it, too.
     let _ = manifest.rewind();
@@ -222,7 +225,7 @@ fn load(
     drop(bytes);
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, request.options.verifier)?;
-    let presentation = request.options.presentation.clone();
+    let presentation = request.options.presentation.within(known);
     let filesystem =
         Filesystem::new(table, verifier, presentation, Some(digest)).with_voucher(voucher);
     Ok((filesystem, digest))
