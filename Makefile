@@ -10,18 +10,21 @@
 #   make bench-quick  a first look at them (a minute)
 #   make bench-write  the same as bench, and into docs/performance.md
 #   make bench-stalls  what a silent backing costs all others (three minutes; root)
+#   make bench-ready  from mount(8)'s call of its helper to a mount that answers (a minute; root)
 #   make bench-hash   how fast one core hashes, with the processor's instructions and without
 #   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
 #   make bench-apply  apply and copy beside cp -a (ten minutes, needs 12 GB)
 #   make man          manual pages in target/man
-#   make install      into $(DESTDIR)$(PREFIX)
+#   make install      into $(DESTDIR)$(PREFIX), and $(DESTDIR)/sbin
+#   make deb          a Debian package in target/debian
+#   make static       programs that need no library of the system, in target/static
 #   make deny         licences and sources of the dependencies (needs cargo-deny)
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure fuzz bench bench-quick bench-apply bench-write bench-stalls bench-hash bench-instructions man install deny clean
+.PHONY: all demo test lint simulate endure fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -85,6 +88,10 @@ bench-stalls:
 	@sh tests/needs.sh bench
 	$(CARGO) bench --locked --bench stalls -- $(BENCH_FLAGS)
 
+bench-ready:
+	@sh tests/needs.sh bench
+	$(CARGO) bench --locked --bench ready -- $(BENCH_FLAGS)
+
 bench-hash:
 	$(CARGO) bench --locked --bench hash -- $(BENCH_FLAGS)
 
@@ -96,13 +103,20 @@ man: all
 	mkdir -p target/man
 	target/release/continuity man target/man
 
-# mount(8) looks for its helpers in /sbin and nowhere else.
-install: all man
-	install -D -m 755 target/release/continuity $(DESTDIR)$(PREFIX)/bin/continuity
-	install -D -m 755 target/release/mount-continuity $(DESTDIR)/sbin/mount.continuity
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 target/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 target/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+install: all
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh packaging/install.sh target/release
+
+deb:
+	@sh tests/needs.sh deb
+	$(CARGO) build --release --locked --bins
+	@sh packaging/deb.sh target/release target/debian
+
+# For the machine that this runs on; proc-macros are not linked statically, so they need
+# the target to be named.
+HOST = $$(rustc --version --verbose | sed -n 's/^host: //p')
+static:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --bins --target $(HOST) --target-dir target/static
+	@ls target/static/*/release/continuity target/static/*/release/mount-continuity
 
 deny:
 	$(CARGO) deny check licenses bans sources

@@ -1,8 +1,8 @@
 #!/bin/sh
-# needs.sh demo|test|bench|fuzz|instructions
+# needs.sh demo|test|bench|fuzz|instructions|deb
 #
-# Checks what the demo, the tests or the benchmarks need. On Debian and its kin, root installs
-# what is missing; everywhere else one line says what it is.
+# Checks what the demo, the tests, the benchmarks or the package need. On Debian and its
+# kin, root installs what is missing; everywhere else one line says what it is.
 set -eu
 
 missing=
@@ -29,8 +29,18 @@ programs() {
 	if [ "$1" = instructions ]; then
 		need valgrind 'valgrind libc6-dbg'
 	fi
+	if [ "$1" = deb ] || [ "$1" = test ]; then
+		need dpkg-deb dpkg
+		need dpkg-shlibdeps dpkg-dev
+		need strip binutils
+	fi
 	if [ "$1" = test ]; then
 		need fusermount3 fuse3
+		need systemd-analyze systemd
+		need zsh zsh
+		need fish fish
+		need man man-db
+		need getcap libcap2-bin
 		need getfattr attr
 		need setfacl acl
 		need python3 python3
@@ -80,7 +90,8 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
 	programs "$1"
 fi
 [ -z "$missing" ] || stop "missing:$missing (Debian's packages:$packages)"
-[ -e /dev/fuse ] || stop "there is no /dev/fuse: load the kernel's module with: modprobe fuse"
+[ "$1" = deb ] || [ -e /dev/fuse ] ||
+	stop "there is no /dev/fuse: load the kernel's module with: modprobe fuse"
 if [ "$1" = test ] && [ "$(id -u)" != 0 ]; then
 	stop "the tests make devices, owners and trusted attributes, and mount: run them as root (sudo make test)"
 fi

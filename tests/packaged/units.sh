@@ -1,0 +1,95 @@
+# The units, with a systemd that runs them.
+fail() {
+	echo "$*"
+	systemctl --no-pager --full status 'continuity@*' 'mnt-*'
+	cat /log
+	exit 1
+}
+eventually() { # eventually COMMAND…
+	tries=0
+	until "$@"; do
+		[ $((tries += 1)) -lt 1200 ] || fail "never: $*"
+		sleep 0.05
+	done
+}
+is_mounted() {
+	grep -q ' /mnt/a fuse.continuity ' /proc/mounts
+}
+reads() {
+	[ "$(cat /mnt/a/file)" = content ] || fail "wrong content"
+}
+
+: >/log
+dpkg -i /package.deb >/tmp/dpkg 2>&1 || fail "$(cat /tmp/dpkg)"
+mkdir -p /srv/a /mnt/a /etc/systemd/system/continuity@.service.d
+echo content >/srv/a/file
+continuity build -o /srv/a.pb /srv/a
+sha256sum /srv/a.pb >/etc/continuity/a.sha256
+cp /usr/share/doc/continuity/examples/a.conf /etc/continuity
+cp /usr/share/doc/continuity/examples/*.*mount /etc/systemd/system
+# There is no journal here.
+printf '[Service]\nStandardError=append:/log\n' >/etc/systemd/system/continuity@.service.d/log.conf
+systemctl daemon-reload
+
+# A service: everybody sees the mount.
+systemctl start continuity@a || fail "not started"
+eventually is_mounted
+reads
+server=$(systemctl show -P MainPID continuity@a)
+[ "$(readlink "/proc/$server/ns/mnt")" = "$(readlink /proc/1/ns/mnt)" ] || fail "it has mounts of its own"
+grep -q 'sandbox=required .*landlock=full.*seccomp=full' /log || fail "not confined"
+continuity mounts | grep -q '^/mnt/a .* pid=' || fail "not listed"
+# Another one takes over, in the same confinement.
+kill -s USR2 "$server"
+eventually grep -q event=worker_died /log
+reads
+# It waits for its last user.
+exec 5</mnt/a/file
+systemctl stop --no-block continuity@a
+eventually sh -c '! grep -q " /mnt/a " /proc/mounts'
+[ "$(systemctl is-active continuity@a)" = deactivating ] || fail "it has ended under its user"
+[ "$(cat <&5)" = content ] || fail "its user is cut off"
+exec 5<&-
+eventually sh -c '[ "$(systemctl is-active continuity@a)" = inactive ]'
+# Killed with all of its processes, it is started again in the place of the dead mount.
+systemctl start continuity@a
+eventually is_mounted
+systemctl kill -s KILL continuity@a
+eventually grep -q event=stale_mount_replaced /log
+eventually sh -c '[ "$(systemctl is-active continuity@a)" = active ]'
+reads
+systemctl stop continuity@a
+! is_mounted || fail "still mounted"
+[ -z "$(ls -A /run/continuity)" ] || fail "it has left $(ls -A /run/continuity)"
+# A manifest that is not the pinned one.
+echo >>/etc/continuity/a.conf OPTIONS=digest=sha256:0000000000000000000000000000000000000000000000000000000000000000
+systemctl start continuity@a || true
+eventually grep -q 'is not trusted' /log
+! is_mounted || fail "another manifest was mounted"
+systemctl stop continuity@a
+
+# A mount unit.
+systemctl start mnt-a.mount || fail "not mounted"
+is_mounted || fail "not mounted"
+reads
+systemctl stop mnt-a.mount
+! is_mounted || fail "still mounted"
+eventually sh -c '! pidof mount.continuity'
+
+# Mounted when somebody looks.
+systemctl start mnt-a.automount
+! is_mounted || fail "mounted before anybody looked"
+timeout -s KILL 60 cat /mnt/a/file || fail "whoever looks waits for ever"
+is_mounted || fail "not mounted"
+systemctl stop mnt-a.automount mnt-a.mount
+! is_mounted || fail "still mounted"
+
+# The same from fstab.
+rm /etc/systemd/system/mnt-a.*mount
+echo '/srv/a.pb /mnt/a continuity noauto,x-systemd.automount,backing=/srv/a,digest_file=/etc/continuity/a.sha256 0 0' >/etc/fstab
+systemctl daemon-reload
+systemctl start mnt-a.automount
+timeout -s KILL 60 cat /mnt/a/file || fail "whoever looks waits for ever"
+is_mounted || fail "not mounted"
+systemctl stop mnt-a.automount mnt-a.mount
+! is_mounted || fail "still mounted"
