@@ -21,12 +21,10 @@ use std::time::Duration;
 
 use common::arguments::{has, number};
 use common::report::Report;
-use common::{machine, median, memory, timed};
+use common::{machine, many, median, memory, timed};
 use continuity::digest::Algorithm;
 use continuity::inode::{InodeTable, RootOwner};
-use continuity::manifest::{Content, Form, Kind, Limits, Manifest, Metadata, Resource, Timestamp};
-use continuity::mode::FileMode;
-use continuity::path::ManifestPath;
+use continuity::manifest::Limits;
 use mounted::Mount;
 
 fn main() {
@@ -50,7 +48,7 @@ fn main() {
 }
 
 fn measure(files: u64, rounds: u64, report: &mut Report) {
-    let manifest = manifest(files);
+    let manifest = many::manifest(files);
     let mut statistics = None;
     let mut built = Vec::new();
     for _ in 0..rounds {
@@ -95,65 +93,4 @@ fn mount(manifest: &Path, backing: &Path, digest: &str) -> (Duration, u64) {
     let peak = memory(mount.worker(), "VmHWM");
     assert!(mount.unmount().success());
     (time, peak)
-}
-
-/// Files as in a tree of packages: some forty in a directory, four levels deep,
-/// names of a usual length, each with a digest of its own and a time.
-fn manifest(files: u64) -> Vec<u8> {
-    const WORDS: [&str; 8] = [
-        "config",
-        "handler",
-        "README",
-        "index",
-        "test_parser",
-        "__init__",
-        "util",
-        "types",
-    ];
-    const ENDINGS: [&str; 5] = ["py", "js", "h", "json", "txt"];
-    let metadata = |mode, number: u64| {
-        let mut metadata = Metadata::new(FileMode::from_stat(mode).unwrap());
-        metadata.mtime = Timestamp::new(
-            1_700_000_000 + (number % 10_000_000) as i64,
-            (number * 7919 % 1_000_000_000) as u32,
-        );
-        metadata
-    };
-    let directory = |path: &str| Resource {
-        paths: vec![ManifestPath::parse(path.as_bytes()).unwrap()],
-        metadata: metadata(0o040_755, 0),
-        kind: Kind::Directory,
-        carried: None,
-    };
-    let mut resources = vec![directory("/usr"), directory("/usr/lib")];
-    let mut place = String::new();
-    for number in 0..files {
-        if number % 1600 == 0 {
-            resources.push(directory(&format!("/usr/lib/package-{:06}", number / 1600)));
-        }
-        if number % 40 == 0 {
-            let (package, part) = (number / 1600, number / 40 % 40);
-            place = format!("/usr/lib/package-{package:06}/part-{part:02}");
-            resources.push(directory(&place));
-        }
-        let word = WORDS[(number % 8) as usize];
-        let ending = ENDINGS[(number % 5) as usize];
-        let path = format!("{place}/{word}_{:05}.{ending}", number % 100_000);
-        let size = number * 7919 % 100_000;
-        resources.push(Resource {
-            paths: vec![ManifestPath::parse(path.as_bytes()).unwrap()],
-            metadata: metadata(0o100_644, number),
-            kind: Kind::Regular(Content {
-                size,
-                digests: vec![Algorithm::Sha256.hash(&number.to_le_bytes())],
-                ..Content::default()
-            }),
-            carried: None,
-        });
-    }
-    let manifest = Manifest {
-        resources,
-        ..Manifest::default()
-    };
-    manifest.encode(Form::Full).unwrap()
 }

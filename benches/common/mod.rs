@@ -3,6 +3,7 @@
 
 pub mod arguments;
 pub mod machine;
+pub mod many;
 pub mod report;
 
 use std::fs;
