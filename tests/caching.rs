@@ -20,7 +20,9 @@ use continuity::inode::{InodeTable, RootOwner};
 use continuity::manifest::Limits;
 use continuity::source::DirectorySource;
 use continuity::sys::RootDir;
-use continuity::sys::mount::{FuseMountOptions, mount_fuse, open_fuse_device, open_place};
+use continuity::sys::mount::{
+    FuseMountOptions, MountAttributes, mount_fuse, open_fuse_device, open_place,
+};
 use continuity::verify::{self, Verifier};
 use rustix::fs::{Advice, OFlags, fadvise};
 use rustix::io::Errno;
@@ -50,9 +52,9 @@ impl Counted {
             source: "counted".as_ref(),
             subtype: "continuity",
             allow_other: false,
-            suid: false,
-            dev: false,
-            exec: true,
+            attributes: MountAttributes::default(),
+            max_read: None,
+            labels: &[],
         };
         let mount = mount_fuse(&device, &options).unwrap();
         let session = Session::start(device, Arc::new(filesystem)).unwrap();

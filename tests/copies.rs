@@ -512,10 +512,7 @@ fn an_open_does_not_wait_for_ever() {
     fs::create_dir(&place).unwrap();
     let options = MountOptions {
         source: "gated".into(),
-        allow_other: false,
-        suid: false,
-        dev: false,
-        exec: true,
+        ..MountOptions::default()
     };
     let _gone = Place(place.clone());
     let unserved = Unserved::mount(&place, options).unwrap();

@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// Crates that one module alone may name.
-const BEHIND: [(&str, &[&str]); 18] = [
+const BEHIND: [(&str, &[&str]); 19] = [
     ("fuser", &["fuse"]),
     ("rustix", &["sys"]),
     ("nix", &["sys"]),
@@ -38,6 +38,7 @@ const BEHIND: [(&str, &[&str]); 18] = [
     ("prost", &["manifest"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
+    ("strsim", &["cli"]),
     ("indicatif", &["cli"]),
     ("sha2", &["digest"]),
     ("base64ct", &["trust"]),

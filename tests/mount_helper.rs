@@ -377,6 +377,9 @@ fn failures_are_told_in_one_line() {
         assert!(said.contains(told), "{told:?} is not in {said}");
         assert_eq!(mounts_at(&scene.mountpoint()), [""; 0]);
     }
+    // The nearest name is told.
+    let output = scene.help(&["manifest", "mount", "-o", "bakcing=tree"]);
+    assert!(text(&output.stderr).contains("is it backing that is meant"));
     // The usage has more lines.
     for arguments in [&["manifest"][..], &[], &["manifest", "mount", "-q"]] {
         let output = scene.help(arguments);
@@ -437,4 +440,224 @@ test $status = 1
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+fn options_at(place: &Path) -> String {
+    let what = [
+        "-n".as_ref(),
+        "-o".as_ref(),
+        "OPTIONS".as_ref(),
+        place.as_os_str(),
+    ];
+    run("findmnt", what).trim().to_owned()
+}
+
+#[test]
+fn what_mounts_in_general_have_is_shown() {
+    let scene = Scene::new();
+    let place = scene.mountpoint();
+    let list = "backing=tree,noatime,nodiratime,nosymfollow,noexec,max_read=65536,auto_unmount";
+    scene.mounts(&["manifest", place.to_str().unwrap(), "-o", list]);
+    let options = options_at(&place);
+    for option in [
+        "noatime",
+        "nodiratime",
+        "nosymfollow",
+        "noexec",
+        "max_read=65536",
+    ] {
+        let is_there = options.split(',').any(|found| found == option);
+        assert!(is_there, "no {option} in {options}");
+    }
+    scene.unmount();
+    // Nobody but root is let in when that is asked for.
+    scene.mounts(&[
+        "manifest",
+        place.to_str().unwrap(),
+        "-o",
+        "backing=tree,allow_root",
+    ]);
+    assert!(!options_at(&place).contains("allow_other"));
+    scene.unmount();
+}
+
+/// Without such a module the kernel knows no labels, and says so.
+#[test]
+fn labels_are_for_the_kernel() {
+    let scene = Scene::new();
+    let output = scene.help(&[
+        "manifest",
+        "mount",
+        "-o",
+        r#"backing=tree,context="a:b:c:s0:c1,c2""#,
+    ]);
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(32), "{output:?}");
+    assert!(text(&output.stderr).contains("'context'"), "{output:?}");
+}
+
+#[test]
+fn a_loop_device_is_refused() {
+    let scene = Scene::new();
+    let output = scene.help(&["manifest", "mount", "-o", "backing=tree,loop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no image"), "{output:?}");
+}
+
+/// `set -e` does not heed what `!` says.
+const NOT: &str = r#"not() { if "$@"; then exit 1; fi; }
+"#;
+
+/// Runs a script in a mount namespace of its own, in the directory of the scene.
+fn apart(scene: &Scene, script: &str) {
+    let output = Command::new("timeout")
+        .args([
+            "-s",
+            "KILL",
+            "60",
+            "unshare",
+            "--mount",
+            "--propagation=private",
+        ])
+        .args(["bash", "-euxc", &format!("{NOT}{script}")])
+        .env("HELPER", env!("CARGO_BIN_EXE_mount-continuity"))
+        .env("CONTINUITY", env!("CARGO_BIN_EXE_continuity"))
+        .current_dir(scene.0.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn without_the_device_the_system_is_to_blame() {
+    apart(
+        &Scene::new(),
+        r#"
+mount -t tmpfs dev /dev && mknod /dev/null c 1 3
+status=0; "$HELPER" manifest mount -o backing=tree 2>error || status=$?
+test $status = 2
+grep -q '^mount.continuity: cannot open /dev/fuse' error
+"#,
+    );
+}
+
+/// The first argument can be the program's name, as mount.fuse3(8) has it; and the
+/// program is the helper when it is called as one.
+#[test]
+fn it_has_many_names() {
+    apart(
+        &Scene::new(),
+        r#"
+mkdir bin
+for name in mount.continuity mount.fuse.continuity mount.fuse3.continuity; do
+    ln -s "$CONTINUITY" bin/$name
+    env -i "$PWD/bin/$name" manifest mount -o rw,backing=tree
+    test "$(cat mount/file)" = content
+    umount mount
+done
+status=0; bin/mount.fuse.continuity broken mount -o backing=tree 2>error || status=$?
+test $status = 32
+env -i "$CONTINUITY" manifest mount -o rw,backing=tree -o dev,suid
+test "$(cat mount/file)" = content
+umount mount
+"#,
+    );
+}
+
+/// The real mount.fuse3(8), as containerd runs it, which waits until nobody has
+/// standard output and error open.
+#[test]
+fn mount_fuse3_runs_it() {
+    apart(
+        &Scene::new(),
+        r#"
+mkdir bin; ln -s "$CONTINUITY" bin/continuity; export PATH="$PWD/bin:$PATH"
+said=$(timeout 30 mount.fuse3 "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree" -o noexec -t fuse.continuity 2>&1)
+test "$(cat mount/file)" = content
+findmnt -no OPTIONS mount | grep -q noexec
+umount mount
+timeout 30 mount.fuse3 "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree,ro,default_permissions,allow_other,drop_privileges,fsname=x" -t fuse.continuity
+test "$(cat mount/file)" = content
+umount mount
+status=0
+timeout 30 mount.fuse3 "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree,default_permissions,drop_privileges" -t fuse.continuity 2>error || status=$?
+test $status != 0
+grep -q 'mounted without ro' error
+umount -l mount || true
+"#,
+    );
+}
+
+/// The namespace of another process is what mount(8) names.
+#[test]
+fn it_mounts_elsewhere() {
+    apart(
+        &Scene::new(),
+        r#"
+mkdir sbin; cp "$HELPER" sbin/mount.continuity
+mount -t overlay helper -o "lowerdir=$PWD/sbin:$(readlink -f /sbin)" "$(readlink -f /sbin)"
+mkfifo wait; unshare --mount --propagation=private sh -c 'echo $$ >pid; read x <wait' & other=$!
+until test -s pid; do sleep 0.05; done
+pid=$(cat pid)
+mount -N $pid -t continuity "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree"
+not grep -q " $PWD/mount fuse.continuity " /proc/self/mounts
+grep -q " $PWD/mount fuse.continuity " /proc/$pid/mounts
+test "$(nsenter -m -t $pid cat "$PWD/mount/file")" = content
+nsenter -m -t $pid umount "$PWD/mount"
+echo >wait; wait $other
+status=0; "$HELPER" manifest mount -N /dev/null -o backing=tree 2>error || status=$?
+test $status = 32
+grep -q 'mount namespace "/dev/null"' error
+"#,
+    );
+}
+
+/// A manifest that does not come keeps it waiting.
+#[test]
+fn who_is_interrupted_mounts_nothing() {
+    apart(
+        &Scene::new(),
+        r#"
+mkfifo slow
+for signal in INT KILL; do
+    "$HELPER" slow "$PWD/mount" -o backing=tree & helper=$!
+    until pgrep -f "supervise slow $PWD/mount" >/dev/null; do sleep 0.05; done
+    kill -s $signal $helper
+    status=0; wait $helper || status=$?
+    test $signal = KILL || test $status = 8
+    for i in $(seq 200); do pgrep -f "supervise slow $PWD/mount" >/dev/null || break; sleep 0.05; done
+    not pgrep -f "supervise slow $PWD/mount"
+done
+not grep -q " $PWD/mount " /proc/self/mounts
+"#,
+    );
+}
+
+#[test]
+fn the_program_goes_to_the_background_itself() {
+    apart(
+        &Scene::new(),
+        r#"
+said=$(timeout 30 "$CONTINUITY" -q mount -d "$PWD/mount" manifest tree 2>&1)
+test -z "$said"
+test "$(cat mount/file)" = content
+umount mount
+"$CONTINUITY" -q mount --daemon mount - tree <manifest
+test "$(cat mount/file)" = content
+umount mount
+status=0; "$CONTINUITY" mount --daemon mount broken tree 2>error || status=$?
+test $status = 2
+grep -q broken error
+not grep -q " $PWD/mount " /proc/self/mounts
+# The journal goes on reading.
+exec 5>journal
+JOURNAL_STREAM=$(stat -Lc %d:%i journal) "$CONTINUITY" mount -d "$PWD/mount" manifest tree 2>&5
+not cat mount/tampered
+umount mount
+for i in $(seq 200); do grep -q unmounted journal && break; sleep 0.05; done
+grep -q event=refused journal
+"#,
+    );
 }

@@ -38,7 +38,7 @@ mod whiteouts;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use logging::Verbosity;
 
@@ -113,7 +113,12 @@ enum Command {
 }
 
 impl Command {
-    fn run(&self, quiet: bool, words: &[OsString]) -> Result<Outcome, Failure> {
+    fn run(
+        &self,
+        quiet: bool,
+        words: &[OsString],
+        is_supervisor: bool,
+    ) -> Result<Outcome, Failure> {
         match self {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
@@ -121,7 +126,7 @@ impl Command {
             Self::Check(arguments) => check::run(arguments, quiet),
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
-            Self::Mount(arguments) => mount::run(arguments, words),
+            Self::Mount(arguments) => mount::run(arguments, words, is_supervisor),
             Self::Mounts(arguments) => mounts::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
@@ -147,7 +152,11 @@ impl Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
+    if mount_helper::is_meant(&words, &Arguments::command()) {
+        return mount_helper::run(words);
+    }
     let worker = mount::worker::Role::take(&mut words);
+    let is_supervisor = mount::background::take(&mut words);
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
         Err(error) => return report::usage("continuity", &error),
@@ -161,7 +170,7 @@ pub fn main() -> ExitCode {
         (Some(role), Command::Mount(arguments)) => mount::work(arguments, role, verbosity),
         (_, command) => {
             verbosity.init();
-            command.run(arguments.quiet, &words)
+            command.run(arguments.quiet, &words, is_supervisor)
         }
     };
     logging::finish();

@@ -19,6 +19,11 @@ pub fn line(text: &str) {
     print("continuity", text);
 }
 
+/// The same, of another program of ours.
+pub fn text(program: &str, text: &str) {
+    print(program, text);
+}
+
 /// In one write, for standard error has no buffer.
 fn print(program: &str, text: &str) {
     let line = format!("{program}: {}\n", OneLine(text));

@@ -12,7 +12,9 @@ use thiserror::Error;
 
 use crate::escape::Escaped;
 use crate::sys::descriptor::{Readiness, wait_readable};
-use crate::sys::mount::{DetachedMount, FuseMountOptions, MountIdentity, Whereabouts};
+use crate::sys::mount::{
+    DetachedMount, FuseMountOptions, MountAttributes, MountIdentity, Whereabouts,
+};
 use crate::sys::served::Server;
 use crate::sys::{self, Errno};
 
@@ -26,18 +28,18 @@ pub const FILE_SYSTEM: &str = "fuse.continuity";
 const READ_AHEAD_KIB: u32 = 4096;
 
 /// How to mount.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct MountOptions {
     /// What stands in the first column of the table of mounts.
     pub source: OsString,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
-    /// Whether setuid bits and file capabilities count.
-    pub suid: bool,
-    /// Whether devices can be opened.
-    pub dev: bool,
-    /// Whether programs can be run.
-    pub exec: bool,
+    /// What is let happen.
+    pub attributes: MountAttributes,
+    /// The largest read that the kernel asks for, in bytes.
+    pub max_read: Option<u32>,
+    /// What a security module is told, by names such as `context`.
+    pub labels: Vec<(&'static str, OsString)>,
 }
 
 impl MountOptions {
@@ -46,9 +48,9 @@ impl MountOptions {
             source: &self.source,
             subtype: SUBTYPE,
             allow_other: self.allow_other,
-            suid: self.suid,
-            dev: self.dev,
-            exec: self.exec,
+            attributes: self.attributes,
+            max_read: self.max_read,
+            labels: &self.labels,
         }
     }
 }
@@ -70,6 +72,16 @@ pub enum MountError {
     /// The kernel, or fusermount3, refused.
     #[error("cannot mount: {0}")]
     Refused(#[source] io::Error),
+    /// What was to be taken over is nothing that can be served.
+    #[error(
+        "the descriptor that was given leads to no FUSE filesystem that is mounted here, or the kernel does not tell (Linux 6.15 does)"
+    )]
+    Unknown,
+    /// What was to be taken over was mounted in a way that breaks promises.
+    #[error(
+        "the filesystem to take over was mounted without {0}; mount it with ro,default_permissions"
+    )]
+    Lax(&'static str),
     /// It was mounted, but does not answer.
     #[error("the filesystem does not answer: {0}")]
     Silent(#[source] io::Error),
@@ -90,8 +102,16 @@ pub struct Unserved {
 enum Unattached {
     /// By our own hand, nowhere yet, and where it will be.
     Ours(DetachedMount, OwnedFd),
-    /// By fusermount3, in its place already.
-    Visible,
+    /// In its place already.
+    Visible(By),
+}
+
+/// Who has mounted what is visible before it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Fusermount,
+    /// Whoever gave us the connection.
+    Other,
 }
 
 impl Unserved {
@@ -100,13 +120,25 @@ impl Unserved {
     /// # Errors
     /// See [`MountError`]; nothing stays mounted.
     pub fn mount(mountpoint: &Path, options: MountOptions) -> Result<Self, MountError> {
+        Self::mount_through(mountpoint, options, sys::mount::open_fuse_device)
+    }
+
+    /// The same, with the FUSE device opened by the caller.
+    ///
+    /// # Errors
+    /// See [`MountError`]; nothing stays mounted.
+    pub fn mount_through(
+        mountpoint: &Path,
+        options: MountOptions,
+        open_device: impl FnOnce() -> io::Result<OwnedFd>,
+    ) -> Result<Self, MountError> {
         let in_place = |source| MountError::Mountpoint {
             path: mountpoint.to_owned(),
             source,
         };
         let path = mountpoint.canonicalize().map_err(in_place)?;
         let spot = open_spot(&path).map_err(in_place)?;
-        match mount_ourselves(&options) {
+        match mount_ourselves(&options, open_device) {
             Err(MountError::Refused(error) | MountError::Device(error))
                 if needs_fusermount(&error) =>
             {
@@ -127,6 +159,29 @@ impl Unserved {
         }
     }
 
+    /// Takes over a filesystem that somebody else has mounted, and that nobody has
+    /// served yet, with its connection (mount.fuse3(8), `drop_privileges`).
+    ///
+    /// # Errors
+    /// See [`MountError`]; it is left as it is.
+    pub fn take_over(device: OwnedFd) -> Result<Self, MountError> {
+        let found = sys::mount::served_through(&device).map_err(MountError::Silent)?;
+        let found = found.ok_or(MountError::Unknown)?;
+        if found.writable {
+            return Err(MountError::Lax("ro"));
+        }
+        if !found.checked {
+            return Err(MountError::Lax("default_permissions"));
+        }
+        Ok(Self {
+            connection: Connection::from(device),
+            mount: Unattached::Visible(By::Other),
+            identity: found.identity,
+            path: found.path,
+            options: MountOptions::default(),
+        })
+    }
+
     /// What it has to be served through.
     #[must_use]
     pub const fn connection(&self) -> &Connection {
@@ -144,18 +199,20 @@ impl Unserved {
     /// # Errors
     /// See [`MountError`]; nothing stays mounted.
     pub fn attach(self) -> Result<Mounted, MountError> {
-        let through_fusermount = match self.mount {
+        let by = match self.mount {
             Unattached::Ours(mount, spot) => {
                 mount.ask().map_err(MountError::Silent)?;
                 mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
-                false
+                None
             }
-            Unattached::Visible => {
+            Unattached::Visible(by) => {
                 if let Err(error) = self.path.metadata() {
-                    let _ = sys::fusermount::unmount(&self.path);
+                    if by == By::Fusermount {
+                        let _ = sys::fusermount::unmount(&self.path);
+                    }
                     return Err(MountError::Silent(error));
                 }
-                true
+                Some(by)
             }
         };
         let connection = self.connection.as_fd().try_clone_to_owned();
@@ -165,7 +222,7 @@ impl Unserved {
             path: self.path,
             mount: self.identity,
             connection: connection.map_err(MountError::Silent)?,
-            through_fusermount,
+            by,
             options: self.options,
             unwanted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -193,7 +250,8 @@ struct Place {
     mount: MountIdentity,
     /// Tells whether it is there still. If not, another one may have its numbers.
     connection: OwnedFd,
-    through_fusermount: bool,
+    /// Who has mounted it, if not we.
+    by: Option<By>,
     options: MountOptions,
     /// Somebody wants it unmounted.
     unwanted: AtomicBool,
@@ -316,7 +374,7 @@ impl Place {
                 Ok(Unmounted::Covered)
             }
             Whereabouts::Here(place, path) => {
-                if self.through_fusermount {
+                if self.by == Some(By::Fusermount) {
                     drop(place);
                     sys::fusermount::unmount(&path)?;
                 } else {
@@ -349,8 +407,11 @@ fn open_spot(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-fn mount_ourselves(options: &MountOptions) -> Result<(Connection, DetachedMount), MountError> {
-    let device = sys::mount::open_fuse_device().map_err(MountError::Device)?;
+fn mount_ourselves(
+    options: &MountOptions,
+    open_device: impl FnOnce() -> io::Result<OwnedFd>,
+) -> Result<(Connection, DetachedMount), MountError> {
+    let device = open_device().map_err(MountError::Device)?;
     let mount = sys::mount::mount_fuse(&device, &options.to_sys()).map_err(MountError::Refused)?;
     Ok((Connection::from(device), mount))
 }
@@ -361,7 +422,7 @@ fn mount_through_fusermount(path: PathBuf, options: MountOptions) -> Result<Unse
     match place.and_then(sys::mount::identity) {
         Ok(identity) => Ok(Unserved {
             connection: Connection::from(device),
-            mount: Unattached::Visible,
+            mount: Unattached::Visible(By::Fusermount),
             identity,
             path,
             options,
@@ -399,7 +460,7 @@ fn watch(place: Arc<Place>) {
                 let _ = place.unmount();
                 continue;
             }
-            if place.through_fusermount {
+            if place.by.is_some() {
                 continue;
             }
             match place.keep_read_only() {

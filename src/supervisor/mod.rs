@@ -21,6 +21,9 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::digest::Digest;
+use crate::sys::mount::open_fuse_device;
+use crate::sys::namespace::Outside;
+
 use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved};
 
 pub use control::Control;
@@ -40,6 +43,11 @@ pub struct Plan {
     pub backing: OwnedFd,
     /// Where to mount.
     pub mountpoint: PathBuf,
+    /// What to serve instead, if somebody else has mounted it and nobody serves it.
+    pub given: Option<OwnedFd>,
+    /// Where workers are started, and the FUSE device is found, if the mount is to be
+    /// in another namespace.
+    pub outside: Option<Outside>,
     /// How.
     pub options: MountOptions,
     /// The directory for the socket on which the status is told, if it is.
@@ -197,9 +205,13 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     /// Has a worker read the manifest.
     fn load(&mut self) -> Result<Worker, SupervisorError> {
         let command = (self.start)(self.control.program());
-        let worker = Worker::start(command).map_err(SupervisorError::Worker)?;
+        let worker =
+            Worker::start(command, self.plan.outside.as_ref()).map_err(SupervisorError::Worker)?;
         let process = worker.process().map_err(SupervisorError::Worker)?;
         self.control.works(process);
+        if self.control.is_killed() {
+            return Err(SupervisorError::Killed);
+        }
         let begin = || -> io::Result<()> {
             worker.tell(&ToWorker::Begin {
                 pin: self.digest,
@@ -221,8 +233,18 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     }
 
     /// Mounts, and lets a worker serve that.
-    fn mount(&self, worker: Worker) -> Result<(Served, Worker), SupervisorError> {
-        let unserved = Unserved::mount(&self.plan.mountpoint, self.plan.options.clone())?;
+    fn mount(&mut self, worker: Worker) -> Result<(Served, Worker), SupervisorError> {
+        let unserved = match self.plan.given.take() {
+            Some(device) => Unserved::take_over(device)?,
+            None => {
+                Unserved::mount_through(&self.plan.mountpoint, self.plan.options.clone(), || {
+                    match &self.plan.outside {
+                        Some(outside) => outside.run(open_fuse_device)?,
+                        None => open_fuse_device(),
+                    }
+                })?
+            }
+        };
         let connection = unserved.connection();
         let init = connection
             .take_init()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::fuse::Connection;
 use crate::sys::datagram;
 use crate::sys::descriptor::{Readiness, wait_readable};
+use crate::sys::namespace::Outside;
 use crate::sys::process::{self, Process};
 
 use super::message::{FromWorker, Link, ToWorker};
@@ -27,12 +28,18 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts it, with a socket to here as its standard input.
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
+    pub(super) fn start(mut command: Command, outside: Option<&Outside>) -> io::Result<Self> {
         let (ours, theirs) = datagram::pair()?;
-        let mut child = command
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()?;
+        command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
+        // The command holds the other end of the socket; it goes in any case.
+        let mut child = match outside {
+            Some(outside) => outside.run(move || command.spawn())??,
+            None => {
+                let child = command.spawn()?;
+                drop(command);
+                child
+            }
+        };
         match Process::of(child.id()) {
             Ok(process) => Ok(Self {
                 child,

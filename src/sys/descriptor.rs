@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +26,40 @@ pub fn redirect(descriptor: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()
     let second = unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) };
     let mut second = ManuallyDrop::new(second);
     Ok(rustix::io::dup3(to, &mut second, DupFlags::CLOEXEC)?)
+}
+
+/// `/dev/fuse` (Linux, Documentation/admin-guide/devices.txt).
+const FUSE_DEVICE: (u32, u32) = (10, 229);
+
+/// An open FUSE device that this process was given when it was started, by its
+/// number. It goes to no other program from here. To be called before one is opened
+/// here, and once for each number.
+///
+/// # Errors
+/// `EBADF` when that is not open under this number.
+#[allow(
+    unsafe_code,
+    reason = "whoever started this process owns nothing in it"
+)]
+pub fn inherited_fuse_device(number: i32) -> io::Result<OwnedFd> {
+    let found = std::fs::metadata(format!("/proc/self/fd/{number}"));
+    let device = rustix::fs::makedev(FUSE_DEVICE.0, FUSE_DEVICE.1);
+    if number <= 2 || !found.is_ok_and(|found| found.rdev() == device) {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    // SAFETY: it is open, and nobody here has opened such a device.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(descriptor)
+}
+
+/// The device and the inode number of what a descriptor leads to.
+///
+/// # Errors
+/// As fstat(2).
+pub fn file_number(descriptor: impl AsFd) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::fstat(descriptor)?;
+    Ok((found.st_dev, found.st_ino))
 }
 
 /// What can be said of a descriptor at a moment (poll(2)).

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::datagram;
-use super::mount::FuseMountOptions;
+use super::mount::{AccessTime, FuseMountOptions};
 
 const PROGRAMS: [&str; 2] = ["/usr/bin/fusermount3", "/bin/fusermount3"];
 
@@ -22,6 +22,7 @@ const PROGRAMS: [&str; 2] = ["/usr/bin/fusermount3", "/bin/fusermount3"];
 /// When fusermount3 is not installed, or does not want to; it says why on
 /// standard error.
 pub fn mount(mountpoint: &Path, options: &FuseMountOptions<'_>) -> io::Result<OwnedFd> {
+    let options = option_string(options)?;
     let (ours, theirs) = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -30,7 +31,7 @@ pub fn mount(mountpoint: &Path, options: &FuseMountOptions<'_>) -> io::Result<Ow
     )?;
     let mut child = command()?
         .arg("-o")
-        .arg(option_string(options))
+        .arg(options)
         .arg("--")
         .arg(mountpoint)
         // It sends the device there; 0 is its standard input.
@@ -73,24 +74,39 @@ fn command() -> io::Result<Command> {
     Ok(command)
 }
 
-fn option_string(options: &FuseMountOptions<'_>) -> OsString {
+/// It knows few options, and passes on to the kernel what it does not know. When
+/// something is noted to be read makes no difference here, so that may be lost;
+/// what makes one is refused.
+fn option_string(options: &FuseMountOptions<'_>) -> io::Result<OsString> {
+    let attributes = options.attributes;
+    if !attributes.symfollow {
+        return Err(io::Error::other(
+            "fusermount3 does not know nosymfollow; only root can have that",
+        ));
+    }
     let mut string = b"ro,default_permissions,subtype=".to_vec();
     string.extend_from_slice(options.subtype.as_bytes());
-    for (unwanted, option) in [
-        (options.suid, &b",nosuid"[..]),
-        (options.dev, b",nodev"),
-        (options.exec, b",noexec"),
+    for (wanted, option) in [
+        (!attributes.suid, &b",nosuid"[..]),
+        (!attributes.dev, b",nodev"),
+        (!attributes.exec, b",noexec"),
+        (attributes.access_time == AccessTime::Never, b",noatime"),
+        (options.allow_other, b",allow_other"),
     ] {
-        if !unwanted {
+        if wanted {
             string.extend_from_slice(option);
         }
     }
-    if options.allow_other {
-        string.extend_from_slice(b",allow_other");
+    if let Some(max_read) = options.max_read {
+        string.extend_from_slice(format!(",max_read={max_read}").as_bytes());
+    }
+    for (name, value) in options.labels {
+        string.extend_from_slice(format!(",{name}=").as_bytes());
+        string.extend_from_slice(&escape(value));
     }
     string.extend_from_slice(b",fsname=");
     string.extend_from_slice(&escape(options.source));
-    OsString::from_vec(string)
+    Ok(OsString::from_vec(string))
 }
 
 /// fusermount3 takes a backslash as the escape of a comma and of itself.

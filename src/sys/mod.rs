@@ -19,6 +19,8 @@ pub mod fusermount;
 pub mod handle;
 pub mod known_ids;
 pub mod mount;
+mod mount_attributes;
+pub mod namespace;
 pub mod private;
 pub mod process;
 pub mod random;

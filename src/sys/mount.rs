@@ -9,11 +9,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags};
 
 use super::absence::Absence;
+pub use super::mount_attributes::{AccessTime, MountAttributes};
 
 /// The device by which FUSE filesystems are served.
 pub(super) const FUSE_DEVICE: &str = "/dev/fuse";
@@ -30,12 +29,12 @@ pub struct FuseMountOptions<'a> {
     pub subtype: &'a str,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
-    /// Whether setuid bits and file capabilities count.
-    pub suid: bool,
-    /// Whether devices can be opened.
-    pub dev: bool,
-    /// Whether programs can be run.
-    pub exec: bool,
+    /// What is let happen.
+    pub attributes: MountAttributes,
+    /// The largest read that the kernel asks for, in bytes.
+    pub max_read: Option<u32>,
+    /// What a security module is told, by names such as `context`.
+    pub labels: &'a [(&'static str, OsString)],
 }
 
 /// Opens the device by which a FUSE filesystem is served.
@@ -58,6 +57,17 @@ pub struct DetachedMount(OwnedFd);
 /// As fsopen(2), fsconfig(2) and fsmount(2): `EPERM` without `CAP_SYS_ADMIN`.
 pub fn mount_fuse(device: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Result<DetachedMount> {
     let context = rustix::mount::fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    configure(&context, device, options).map_err(|error| explain(&context, error))?;
+    let attributes = options.attributes.to_flags();
+    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    Ok(DetachedMount(mount))
+}
+
+fn configure(
+    context: &OwnedFd,
+    device: &OwnedFd,
+    options: &FuseMountOptions<'_>,
+) -> io::Result<()> {
     // No longer value is taken (fsconfig(2)).
     let source = options.source.as_bytes();
     let source = OsStr::from_bytes(source.get(..SOURCE_MAX).unwrap_or(source));
@@ -77,16 +87,39 @@ pub fn mount_fuse(device: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Resul
     if options.allow_other {
         flag("allow_other")?;
     }
+    if let Some(max_read) = options.max_read {
+        set("max_read", max_read.to_string().as_ref())?;
+    }
+    for (name, label) in options.labels {
+        set(name, label)?;
+    }
     flag("ro")?;
-    rustix::mount::fsconfig_create(context.as_fd())?;
-
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, !options.suid);
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !options.dev);
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, !options.exec);
-    let mount = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    Ok(DetachedMount(mount))
+    Ok(rustix::mount::fsconfig_create(context.as_fd())?)
 }
+
+/// Longest message of the kernel, in bytes.
+const MESSAGE_MAX: usize = 1024;
+
+/// An error of a mount with what the kernel has to say on it (fsopen(2): messages
+/// are read from the context, and begin with a letter and a blank).
+fn explain(context: &OwnedFd, error: io::Error) -> io::Error {
+    // Whoever may not mount by himself can do it in another way.
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let mut message = [0; MESSAGE_MAX];
+    let count = rustix::io::read(context, &mut message).unwrap_or(0);
+    let text = String::from_utf8_lossy(message.get(..count).unwrap_or_default());
+    match text.trim_end().split_once(' ') {
+        Some(("e", said)) => io::Error::new(error.kind(), Explained(error, said.to_owned())),
+        _ => error,
+    }
+}
+
+/// An error, and what the kernel says on it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} ({1})")]
+struct Explained(#[source] io::Error, String);
 
 impl DetachedMount {
     /// Which mount it is; that stays so when it is attached.
@@ -262,11 +295,56 @@ pub fn is_writable(mount: MountIdentity) -> io::Result<bool> {
 /// # Errors
 /// As mount(2): `EBUSY` while a file is open for writing.
 pub fn make_read_only(place: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Result<()> {
-    let mut flags = MountFlags::RDONLY;
-    flags.set(MountFlags::NOSUID, !options.suid);
-    flags.set(MountFlags::NODEV, !options.dev);
-    flags.set(MountFlags::NOEXEC, !options.exec);
+    let flags = options.attributes.to_old_flags();
     Ok(rustix::mount::mount_remount(proc_path(place), flags, "")?)
+}
+
+/// A mount that somebody else has made.
+#[derive(Debug)]
+pub struct Found {
+    /// Which it is.
+    pub identity: MountIdentity,
+    /// Where.
+    pub path: PathBuf,
+    /// Whether files in it could be changed.
+    pub writable: bool,
+    /// Whether the kernel checks permissions (`default_permissions`).
+    pub checked: bool,
+}
+
+/// The mount whose filesystem is served through this device (the field
+/// `fuse_connection` in `/proc/PID/fdinfo/N`, since Linux 6.15). The last one if it
+/// is mounted more than once; nothing if it is not.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn served_through(device: &OwnedFd) -> io::Result<Option<Found>> {
+    let fields = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", device.as_raw_fd()))?;
+    let mut lines = fields.lines();
+    let number = lines.find_map(|line| line.strip_prefix("fuse_connection:"));
+    let Some(number) = number.and_then(|text| text.trim().parse::<u32>().ok()) else {
+        return Ok(None);
+    };
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let mut lines = table.rsplit(|byte| *byte == b'\n');
+    Ok(lines.find_map(|line| found_in(line, (0, number))))
+}
+
+fn found_in(line: &[u8], device: (u32, u32)) -> Option<Found> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    if fields.nth(1)? != format!("{}:{}", device.0, device.1).as_bytes() {
+        return None;
+    }
+    let path = OsString::from_vec(unescape(fields.nth(1)?)).into();
+    fields.find(|field| *field == b"-")?;
+    let mut options = fields.nth(2)?.split(|byte| *byte == b',');
+    Some(Found {
+        identity: MountIdentity { id, device },
+        path,
+        writable: options.clone().any(|option| option == b"rw"),
+        checked: options.any(|option| option == b"default_permissions"),
+    })
 }
 
 /// What `/proc/self/mountinfo` says of a mount (proc_pid_mountinfo(5)).
@@ -404,6 +482,29 @@ fn proc_path(place: &OwnedFd) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Needs root and /dev/fuse, as all tests that mount do.
+    #[test]
+    fn what_the_kernel_says_is_told() {
+        let device = open_fuse_device().unwrap();
+        let options = FuseMountOptions {
+            source: "source".as_ref(),
+            subtype: "test",
+            allow_other: false,
+            attributes: MountAttributes::default(),
+            max_read: Some(65_536),
+            labels: &[],
+        };
+        mount_fuse(&device, &options).unwrap();
+        let labels = [("no such label", OsString::from("x"))];
+        let labelled = FuseMountOptions {
+            labels: &labels,
+            ..options
+        };
+        let device = open_fuse_device().unwrap();
+        let told = mount_fuse(&device, &labelled).unwrap_err().to_string();
+        assert!(told.contains("'no such label'"), "{told}");
+    }
 
     #[test]
     fn blanks_in_the_table_of_mounts() {

@@ -48,16 +48,19 @@ pub fn leave_directory() -> io::Result<()> {
 }
 
 /// Lets go of what we were given: the working directory, standard input, output
-/// and error. Whoever waits for them to be closed goes on.
+/// and, if it is wanted, error. Whoever waits for them to be closed goes on.
 ///
 /// # Errors
 /// As chdir(2) and dup2(2), or without `/dev/null`.
-pub fn let_go() -> io::Result<()> {
+pub fn let_go(error_too: bool) -> io::Result<()> {
     let nothing = Nothing::open()?;
     leave_directory()?;
     nothing.be_input()?;
     redirect(io::stdout().as_fd(), nothing.as_fd())?;
-    nothing.be_error()
+    if error_too {
+        nothing.be_error()?;
+    }
+    Ok(())
 }
 
 /// Where nothing comes from and everything may go.
@@ -157,6 +160,21 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// Waits until it has ended, for as long as `limit`; tells whether it has.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn ends_within(&self, limit: Duration) -> io::Result<bool> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < limit {
+            let ended = wait_readable(&self.descriptor, INTERVAL)? != Readiness::Nothing;
+            if ended || self.is_over() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether its first thread has ended. Nobody has waited for it, so the number

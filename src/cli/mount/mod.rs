@@ -1,5 +1,6 @@
 //! `continuity mount`, and what the mount helper shares with it.
 
+pub(super) mod background;
 pub(super) mod options;
 pub(super) mod serve;
 mod status;
@@ -13,6 +14,7 @@ use crate::sandbox;
 
 use super::logging::Verbosity;
 use super::{Failure, Outcome};
+use background::Verdict;
 use options::{OptionError, Options};
 use serve::{End, Request};
 use worker::Role;
@@ -24,13 +26,20 @@ use worker::Role;
 /// found to match is never handed out: reading it is an I/O error, and a line
 /// in the log.
 ///
-/// Stays in the foreground until it is unmounted, or until SIGINT,
-/// SIGTERM or SIGHUP.
+/// Stays in the foreground until it is unmounted, or until SIGINT, SIGTERM or
+/// SIGHUP. What is still in use then is unmounted lazily: nobody else gets in, and
+/// the program ends when the last user is gone, or at the next signal.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Serve it by FUSE; there is no other way yet
     #[arg(long)]
     fuse: bool,
+
+    /// Go to the background, and return when it is mounted or has failed
+    ///
+    /// The log ends then, but for what log=FILE takes and what the journal reads.
+    #[arg(short, long)]
+    daemon: bool,
 
     /// Mount options, separated by commas; may be repeated
     #[arg(short = 'o', value_name = "OPTIONS")]
@@ -52,16 +61,25 @@ pub(super) struct Arguments {
     backing: Option<PathBuf>,
 }
 
-const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
+pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
 
   backing=DIR         the directory that has the content
   digest=DIGEST, digest_file=FILE, key=KEY, allowed_signers=FILE,
   signer=PRINCIPAL, signature=FILE, require_signature
                       what the manifest must be, and who has to have signed it,
                       like --digest and so on; what both say must hold
-  allow_other         let other users in
+  allow_other         let other users in; the mount helper does so for root
+                      without being asked
+  allow_root          let root in and nobody else: for root the same as not saying
+                      allow_other; the kernel cannot do it for anybody else
   suid, dev           honour setuid bits and devices; not by default
   noexec              let no program be run
+  nosymfollow         let no symlink be followed; only root can have that
+  noatime, relatime, strictatime, nodiratime
+                      what the table of mounts shows; no access is ever noted
+  context=LABEL, fscontext=LABEL, defcontext=LABEL, rootcontext=LABEL
+                      labels of SELinux, for the kernel
+  max_read=BYTES      the largest read that the kernel asks for
   mtime=SECONDS       the time of files that have none in the manifest
   uid=N, gid=N        one owner, one group for everything
   uidmap=C:H:N        owners C, C+1, … become H, H+1, …, N of them
@@ -105,16 +123,38 @@ const OPTIONS_HELP: &str = "Mount options, separated by commas; may be repeated:
                       for it
   log=FILE            append the log to FILE
 
-What other filesystems and mount(8) know and has no meaning here is ignored.";
+A value with a comma in it is written \"in quotation marks\", or with a backslash
+before the comma. In names, - and _ are the same. Of two options that contradict
+each other the last one counts. The mount is always read-only, and the kernel always
+checks permissions: ro, rw and default_permissions change nothing. Nor do defaults,
+auto, noauto, user, users, owner, group, nofail, _netdev, async, sync, lazytime, x-*
+and the like, which others heed; auto_unmount and blksize= are warned of. loop is
+refused, and so is an option that is not known.";
 
-pub(super) fn run(arguments: &Arguments, words: &[OsString]) -> Result<Outcome, Failure> {
+/// `is_supervisor`: somebody waits until it is mounted.
+pub(super) fn run(
+    arguments: &Arguments,
+    words: &[OsString],
+    is_supervisor: bool,
+) -> Result<Outcome, Failure> {
     let request = request(arguments)?;
-    Ok(
-        match serve::run(&request, words, Role::Foreground, || Ok(()))? {
-            End::Gone => Outcome::Success,
-            End::Refused => Outcome::Trouble,
-        },
-    )
+    if arguments.daemon && !is_supervisor {
+        return match background::start(words)? {
+            Verdict::Ready => Ok(Outcome::Success),
+            Verdict::Failed(Some(_)) => Ok(Outcome::Trouble),
+            Verdict::Failed(None) => Err("the supervisor was killed".into()),
+            Verdict::Interrupted => Err("interrupted; nothing is mounted".into()),
+        };
+    }
+    let role = if is_supervisor {
+        background::role()
+    } else {
+        Role::Foreground
+    };
+    Ok(match serve::run(&request, words, role)? {
+        End::Gone => Outcome::Success,
+        End::Refused(_) => Outcome::Trouble,
+    })
 }
 
 /// The same as the worker of what [`run`] has started.
@@ -153,5 +193,6 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
         manifest,
         backing,
         options,
+        outside: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +17,10 @@ use crate::cli::{Failure, logging};
 use crate::escape::Escaped;
 use crate::fuse::{MountOptions, Unmounted};
 use crate::supervisor::{Control, Plan, Program, Supervisor, SupervisorError};
+use crate::sys::namespace::Outside;
 use crate::sys::{self, RootDir};
 
+use super::background::Waiting;
 use super::options::Options;
 use super::worker::Role;
 
@@ -29,6 +31,8 @@ pub(in crate::cli) struct Request {
     pub manifest: ManifestFile,
     pub backing: PathBuf,
     pub options: Options,
+    /// Where this program was started, if it has gone to another namespace.
+    pub outside: Option<Outside>,
 }
 
 /// How a mount ended, or why it was none.
@@ -36,8 +40,8 @@ pub(in crate::cli) struct Request {
 pub(in crate::cli) enum End {
     /// It is gone, as it should.
     Gone,
-    /// The worker did not want to, and has said why.
-    Refused,
+    /// The worker did not want to, and has said why. It ended with this status.
+    Refused(Option<i32>),
 }
 
 /// Why there is nothing to mount.
@@ -49,37 +53,51 @@ enum SetUpError {
         #[source]
         cause: io::Error,
     },
+    #[error("cannot take over the connection {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
+    Given {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("mountpoint {:?}", Escaped(path.as_os_str().as_encoded_bytes()))]
+    Mountpoint {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     #[error("the backing directory lies in the mountpoint; mount somewhere else")]
     BackingBelowMountpoint,
 }
 
 /// Where root asks mounts for their status.
 pub(in crate::cli) const STATUS_DIRECTORY: &str = "/run/continuity";
+/// Where descriptors are named.
+const DESCRIPTORS: &str = "/dev/fd";
 /// What of the environment a worker gets.
 const ENVIRONMENT: [&str; 2] = ["RUST_LOG", "RUST_BACKTRACE"];
 /// How long the end may take when it was asked for twice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Mounts, calls `ready`, and looks after the mount until it is gone. `words`
-/// are those of the command line.
+/// Mounts, tells whoever waits for that, and looks after the mount until it is
+/// gone. `words` are those of the command line.
 pub(in crate::cli) fn run(
     request: &Request,
     words: &[OsString],
     role: Role,
-    ready: impl FnOnce() -> io::Result<()>,
 ) -> Result<End, Failure> {
-    if let Some(log) = &request.options.log {
-        logging::redirect(logging::open(log)?);
-    }
-    let supervisor = Supervisor::new(plan(request)?, start(words, role)?);
+    let waiting = waiting(role)?;
+    let supervisor = set_up(request, words, role)?;
     let control = supervisor.control();
+    if let Some(waiting) = &waiting {
+        waiting.ends(control.clone());
+    }
     // From here on a signal waits until there is something to unmount; up to
     // here there is nothing to clean up. SIGHUP: the terminal was closed.
     let begins = || Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]);
     let is_mounted = |signals, path: &Path| {
         log::info!("mounted {:?}", Escaped(path.as_os_str().as_encoded_bytes()));
         heed(signals, control)?;
-        ready()
+        waiting.map_or(Ok(()), |waiting| waiting.tell(role))
     };
     let ended = supervisor.run(begins, is_mounted);
     match ended {
@@ -87,26 +105,63 @@ pub(in crate::cli) fn run(
             log::info!("unmounted");
             Ok(End::Gone)
         }
-        Err(SupervisorError::Refused(_)) => Ok(End::Refused),
+        Err(SupervisorError::Refused(status)) => Ok(End::Refused(status.code())),
         Err(SupervisorError::Killed) => exit(),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Does everything but mount.
-pub(in crate::cli) fn check(request: &Request, words: &[OsString]) -> Result<End, Failure> {
-    let start = start(words, Role::Foreground)?;
-    let mut supervisor = Supervisor::new(plan(request)?, start);
+pub(in crate::cli) fn check(
+    request: &Request,
+    words: &[OsString],
+    role: Role,
+) -> Result<End, Failure> {
+    let waiting = waiting(role)?;
+    let mut supervisor = set_up(request, words, role)?;
+    if let Some(waiting) = &waiting {
+        waiting.ends(supervisor.control());
+    }
     match supervisor.check() {
-        Err(SupervisorError::Refused(_)) => return Ok(End::Refused),
+        Err(SupervisorError::Refused(status)) => return Ok(End::Refused(status.code())),
         checked => checked?,
     }
-    sys::mount::open_place(&request.mountpoint)?;
+    if !request.mountpoint.starts_with(DESCRIPTORS) {
+        sys::mount::open_place(&request.mountpoint).map_err(|cause| SetUpError::Mountpoint {
+            path: request.mountpoint.clone(),
+            cause,
+        })?;
+    }
     Ok(End::Gone)
+}
+
+/// All that comes before a worker.
+fn set_up(
+    request: &Request,
+    words: &[OsString],
+    role: Role,
+) -> Result<Supervisor<impl FnMut(Program) -> Command>, Failure> {
+    if let Some(log) = &request.options.log {
+        logging::redirect(logging::open(log)?);
+    }
+    for (level, line) in request.options.remarks() {
+        log::log!(level, "{line}");
+    }
+    Ok(Supervisor::new(plan(request)?, start(words, role)?))
+}
+
+/// Whoever waits until it is mounted.
+fn waiting(role: Role) -> io::Result<Option<Waiting>> {
+    if role == Role::Foreground {
+        return Ok(None);
+    }
+    Waiting::watch().map(Some)
 }
 
 fn plan(request: &Request) -> Result<Plan, Failure> {
     let options = &request.options;
+    // While nobody here has opened such a device.
+    let given = given(&request.mountpoint)?;
     let backing = open_backing(&request.backing, &request.mountpoint)?;
     let manifest = request.manifest.open()?;
     let manifest = sys::descriptor::keep(manifest, manifest_file::SIZE_MAX)
@@ -115,15 +170,32 @@ fn plan(request: &Request) -> Result<Plan, Failure> {
         manifest,
         backing: backing.as_fd().try_clone_to_owned()?,
         mountpoint: request.mountpoint.clone(),
+        given,
+        outside: request.outside.clone(),
         options: MountOptions {
             source: options.source(&request.manifest),
             allow_other: options.allow_other,
-            suid: options.suid,
-            dev: options.dev,
-            exec: options.exec,
+            attributes: options.attributes,
+            max_read: options.max_read,
+            labels: options.labels.clone(),
         },
         status: (sys::process::user().0 == 0).then(|| STATUS_DIRECTORY.into()),
         hand_over: options.hand_over,
+    })
+}
+
+/// Takes the connection that is named as the mountpoint, if one is: whoever runs
+/// mount.fuse3(8) with `drop_privileges` gets `/dev/fd/N`.
+fn given(mountpoint: &Path) -> Result<Option<OwnedFd>, SetUpError> {
+    let Ok(number) = mountpoint.strip_prefix(DESCRIPTORS) else {
+        return Ok(None);
+    };
+    let number = number.to_str().and_then(|text| text.parse().ok());
+    let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
+    let descriptor = number.and_then(sys::descriptor::inherited_fuse_device);
+    descriptor.map(Some).map_err(|cause| SetUpError::Given {
+        path: mountpoint.to_owned(),
+        cause,
     })
 }
 
@@ -192,6 +264,15 @@ fn heed(mut signals: Signals, control: Control) -> io::Result<()> {
                     "event=covered signal {signal}: something else is mounted over the mount or in it; \
                      this ends when that is unmounted, or at the next signal"
                 ),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    log::error!(
+                        "event=left signal {signal}: may not unmount what somebody else has \
+                         mounted; ending all the same, and it is dead from now on"
+                    );
+                    let _ = control.kill();
+                    std::thread::sleep(PATIENCE);
+                    exit();
+                }
                 Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
             }
         }

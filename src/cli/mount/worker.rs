@@ -1,6 +1,6 @@
 //! The worker: the process that reads the manifest, and serves.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,6 +39,8 @@ pub(in crate::cli) enum Role {
     Foreground,
     /// Whoever waits for standard error to be closed goes on when it is mounted.
     Background,
+    /// The same, but the journal reads standard error, and waits for nothing.
+    Journal,
 }
 
 impl Role {
@@ -47,15 +49,20 @@ impl Role {
         match self {
             Self::Foreground => "--worker",
             Self::Background => "--background-worker",
+            Self::Journal => "--journal-worker",
         }
+    }
+
+    /// Whose first argument this is.
+    pub(in crate::cli) fn of(word: &OsStr) -> Option<Self> {
+        [Self::Foreground, Self::Background, Self::Journal]
+            .into_iter()
+            .find(|role| word == role.word())
     }
 
     /// Takes that argument away, if it is there.
     pub(in crate::cli) fn take(words: &mut Vec<OsString>) -> Option<Self> {
-        let first = words.get(1)?;
-        let role = [Self::Foreground, Self::Background]
-            .into_iter()
-            .find(|role| first == role.word())?;
+        let role = Self::of(words.get(1)?)?;
         words.remove(1);
         Some(role)
     }

@@ -11,8 +11,21 @@ use crate::escape::Escaped;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OptionError {
     /// There is no such option.
-    #[error("unknown mount option {:?}", Escaped(.0.as_bytes()))]
-    Unknown(OsString),
+    #[error("unknown mount option {:?}{}", Escaped(.option.as_bytes()), suggest(*.nearest))]
+    Unknown {
+        /// What was asked for.
+        option: OsString,
+        /// The name that comes closest.
+        nearest: Option<&'static str>,
+    },
+    /// It asks for what cannot be.
+    #[error("mount option {name}: {why}")]
+    Refused {
+        /// The option.
+        name: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
     /// It needs a value.
     #[error("mount option {0} needs a value, as in {0}=…")]
     NoValue(&'static str),
@@ -38,4 +51,8 @@ pub enum OptionError {
     /// A quotation mark that is not closed.
     #[error("mount options {:?} have an open quotation mark", Escaped(.0.as_bytes()))]
     OpenQuote(OsString),
+}
+
+fn suggest(nearest: Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; is it {name} that is meant?"))
 }

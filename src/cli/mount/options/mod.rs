@@ -1,6 +1,7 @@
 //! Mount options: the words behind `-o`.
 
 mod error;
+mod remark;
 mod split;
 mod table;
 mod value;
@@ -10,13 +11,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use log::Level;
+
 use crate::cli::manifest_file::ManifestFile;
 use crate::cli::trust::TrustArguments;
 use crate::fs::Presentation;
 use crate::sandbox;
+use crate::sys::{self, mount::MountAttributes};
 use crate::verify;
 
 pub use error::OptionError;
+pub use remark::Remark;
 
 use split::split;
 use table::{Meaning, NOTHING_PREFIXES};
@@ -47,18 +52,22 @@ pub struct Options {
     pub hand_over: bool,
     /// Whether others than the user who mounts may look in.
     pub allow_other: bool,
-    /// Whether setuid bits and file capabilities count.
-    pub suid: bool,
-    /// Whether devices can be opened.
-    pub dev: bool,
-    /// Whether programs can be run.
-    pub exec: bool,
+    /// Whether root is to be let in, and nobody else: `allow_root`.
+    pub allow_root: bool,
+    /// What is let happen: `suid`, `dev`, `exec`, `symfollow`, `relatime` and so on.
+    pub attributes: MountAttributes,
+    /// The largest read that the kernel asks for: `max_read=`.
+    pub max_read: Option<u32>,
+    /// What a security module is told: `context=` and so on.
+    pub labels: Vec<(&'static str, OsString)>,
     /// How the manifest is shown.
     pub presentation: Presentation,
     /// Whether something is mounted there that is to be changed: `remount`.
     pub remount: bool,
     /// Whether it was to be writable: `rw`, and no `ro` behind it.
     pub read_write: bool,
+    /// What was taken and changes nothing.
+    pub remarks: Vec<Remark>,
 }
 
 impl Default for Options {
@@ -78,12 +87,14 @@ impl Default for Options {
             sandbox: sandbox::Mode::default(),
             hand_over: true,
             allow_other: false,
-            suid: false,
-            dev: false,
-            exec: true,
+            allow_root: false,
+            attributes: MountAttributes::default(),
+            max_read: None,
+            labels: Vec::new(),
             presentation: Presentation::default(),
             remount: false,
             read_write: false,
+            remarks: Vec::new(),
         }
     }
 }
@@ -108,7 +119,7 @@ impl Options {
     pub fn add_known(&mut self, list: &OsStr) -> Result<(), OptionError> {
         for option in split(list)? {
             match self.set(&option) {
-                Err(OptionError::Unknown(_)) => {}
+                Err(OptionError::Unknown { .. }) => self.remarks.push(Remark::Unknown(option)),
                 result => result?,
             }
         }
@@ -126,10 +137,19 @@ impl Options {
             .split_at_checked(end.unwrap_or(bytes.len()))
             .unwrap_or_default();
         let value = value.strip_prefix(b"=").map(OsStr::from_bytes);
-        let unknown = || OptionError::Unknown(option.to_owned());
-        let (name, meaning) = table::known(&spell(name)).ok_or_else(unknown)?;
+        let name = spell(name);
+        let (name, meaning) = table::known(&name).ok_or_else(|| OptionError::Unknown {
+            option: option.to_owned(),
+            nearest: table::nearest(&name),
+        })?;
         match (meaning, value) {
-            (Meaning::Nothing, None) => Ok(()),
+            (Meaning::Nothing, None) | (Meaning::NothingWith, Some(_)) => Ok(()),
+            (Meaning::Unheeded(why), _) => {
+                let option = option.to_owned();
+                self.remarks.push(Remark::Unheeded { option, why });
+                Ok(())
+            }
+            (Meaning::Refused(why), _) => Err(OptionError::Refused { name, why }),
             (Meaning::Flag(set), None) => {
                 set(self);
                 Ok(())
@@ -141,9 +161,35 @@ impl Options {
                     reason,
                 })
             }
-            (Meaning::Value(_), None) => Err(OptionError::NoValue(name)),
-            (_, Some(_)) => Err(OptionError::Value(option.to_owned())),
+            (Meaning::Label, Some(value)) => {
+                self.labels.retain(|(other, _)| *other != name);
+                self.labels.push((name, value.to_owned()));
+                Ok(())
+            }
+            (Meaning::Value(_) | Meaning::Label | Meaning::NothingWith, None) => {
+                Err(OptionError::NoValue(name))
+            }
+            (Meaning::Nothing | Meaning::Flag(_), Some(_)) => {
+                Err(OptionError::Value(option.to_owned()))
+            }
         }
+    }
+
+    /// All that there is to say on what was asked for: how loud, and what. A line
+    /// of the log each.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<(Level, String)> {
+        let mut lines: Vec<_> = self.remarks.iter().map(Remark::line).collect();
+        if self.read_write {
+            let why = "event=read_only \"rw\" was asked for; the mount is read-only all the same";
+            lines.push((Level::Debug, why.to_owned()));
+        }
+        if self.allow_root && sys::process::user().0 != 0 {
+            let why = "event=option_unheeded option=\"allow_root\" the kernel cannot let in root \
+                       alone; nobody but you is let in (allow_other lets in everybody)";
+            lines.push((Level::Warn, why.to_owned()));
+        }
+        lines
     }
 
     /// What stands in the first column of the table of mounts for this manifest.
@@ -177,6 +223,7 @@ mod tests {
 
     use crate::fs::IdMap;
     use crate::manifest::Timestamp;
+    use crate::sys::mount::AccessTime;
 
     fn options(list: &str) -> Result<Options, OptionError> {
         let mut options = Options::default();
@@ -190,7 +237,8 @@ mod tests {
              allow-other,mtime=@5.25,uidmap=0:1000:10,uidmap=10:5:1,gid=7,transform_symlinks",
         )
         .unwrap();
-        assert!(parsed.suid && parsed.dev && !parsed.exec && parsed.allow_other);
+        let attributes = parsed.attributes;
+        assert!(attributes.suid && attributes.dev && !attributes.exec && parsed.allow_other);
         assert!(parsed.presentation.transform_symlinks && !parsed.presentation.introspect);
         assert_eq!(
             parsed.presentation.default_time,
@@ -218,6 +266,58 @@ mod tests {
     }
 
     #[test]
+    fn what_mounts_in_general_have_is_passed_on() {
+        let attributes = |list: &str| options(list).unwrap().attributes;
+        assert_eq!(attributes("defaults"), MountAttributes::default());
+        for (list, wanted) in [
+            ("noatime", AccessTime::Never),
+            ("strictatime", AccessTime::Always),
+            ("noatime,relatime", AccessTime::Relative),
+            ("noatime,atime", AccessTime::Relative),
+            ("strictatime,nostrictatime", AccessTime::Relative),
+            ("strictatime,norelatime", AccessTime::Always),
+        ] {
+            assert_eq!(attributes(list).access_time, wanted, "{list}");
+        }
+        assert!(!attributes("nodiratime").directory_access_time);
+        assert!(attributes("nodiratime,diratime").directory_access_time);
+        assert!(!attributes("nosymfollow").symfollow);
+        let parsed = options(r#"context="a:b:s0:c1,c2",fscontext=x,context=y,max_read=8192"#);
+        let parsed = parsed.unwrap();
+        let labels = [("fscontext", "x".into()), ("context", "y".into())];
+        assert_eq!(parsed.labels, labels);
+        assert_eq!(parsed.max_read, Some(8192));
+    }
+
+    #[test]
+    fn the_last_says_who_is_let_in() {
+        for (list, other, root) in [
+            ("allow_other", true, false),
+            ("allow_other,allow-root", false, true),
+            ("allow_root,allow_other", true, false),
+        ] {
+            let parsed = options(list).unwrap();
+            assert_eq!((parsed.allow_other, parsed.allow_root), (other, root));
+        }
+    }
+
+    #[test]
+    fn what_is_not_heeded_is_told() {
+        let mut parsed = options("rw,auto_unmount,blksize=512,nofail").unwrap();
+        parsed.add_known("wsize=4,noatim".as_ref()).unwrap();
+        let told: Vec<_> = parsed.remarks().into_iter().collect();
+        let levels: Vec<_> = told.iter().map(|(level, _)| *level).collect();
+        let (warn, debug) = (Level::Warn, Level::Debug);
+        assert_eq!(levels, [warn, warn, debug, debug, debug]);
+        for (word, (_, line)) in ["auto_unmount", "blksize=512", "wsize=4", "noatim", "rw"]
+            .into_iter()
+            .zip(&told)
+        {
+            assert!(line.contains(&format!("\"{word}\"")), "{line}");
+        }
+    }
+
+    #[test]
     fn remounting_is_asked_for() {
         for (list, remount, read_write) in [
             ("rw,remount", true, true),
@@ -233,8 +333,28 @@ mod tests {
     #[test]
     fn names_what_it_refuses() {
         for (list, message) in [
-            ("noatim", r#"unknown mount option "noatim""#),
-            ("bakcing=/x", r#"unknown mount option "bakcing=/x""#),
+            (
+                "noatim",
+                r#"unknown mount option "noatim"; is it noatime that is meant?"#,
+            ),
+            (
+                "Bakcing=/x",
+                r#"unknown mount option "Bakcing=/x"; is it backing that is meant?"#,
+            ),
+            ("wsize=4", r#"unknown mount option "wsize=4""#),
+            (
+                "ro,loop",
+                "mount option loop: a manifest is no image of a filesystem; leave it out",
+            ),
+            (
+                "max_read=9",
+                r#"mount option max_read="9": not a number of bytes from 4096 to 1048576"#,
+            ),
+            (
+                "context",
+                "mount option context needs a value, as in context=…",
+            ),
+            ("auto=1", r#"mount option "auto=1" takes no value"#),
             (
                 "backing",
                 "mount option backing needs a value, as in backing=…",

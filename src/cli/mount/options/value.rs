@@ -90,6 +90,15 @@ pub(super) fn parse_timeout(text: &str) -> Result<Option<Duration>, String> {
 /// Longest time that readers wait, in seconds.
 const TIMEOUT_MAX: f64 = 86_400.0;
 
+/// A number of bytes that the kernel takes for the largest read.
+pub(super) fn parse_max_read(text: &str) -> Result<u32, String> {
+    let size = text
+        .parse()
+        .ok()
+        .filter(|size| (4096..=1_048_576).contains(size));
+    size.ok_or_else(|| "not a number of bytes from 4096 to 1048576".to_owned())
+}
+
 /// How many files to keep open.
 pub(super) fn parse_open_files(text: &str) -> Result<usize, String> {
     let count = text
