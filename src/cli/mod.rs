@@ -32,6 +32,7 @@ mod side;
 pub mod source;
 mod stats;
 pub mod trust;
+mod umount;
 mod verify;
 mod whiteouts;
 
@@ -102,6 +103,7 @@ enum Command {
     Copy(copy::Arguments),
     Mount(mount::Arguments),
     Mounts(mounts::Arguments),
+    Umount(umount::Arguments),
     Cat(cat::Arguments),
     Export(export::Arguments),
     Ls(ls::Arguments),
@@ -128,6 +130,7 @@ impl Command {
             Self::Copy(arguments) => copy::run(arguments, quiet),
             Self::Mount(arguments) => mount::run(arguments, words, is_supervisor),
             Self::Mounts(arguments) => mounts::run(arguments),
+            Self::Umount(arguments) => umount::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),

@@ -62,6 +62,24 @@ pub fn unmount(mountpoint: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Unmounts; unless it is `lazy`, only what nobody uses.
+///
+/// # Errors
+/// When fusermount3 does not want to, with what it says.
+pub fn end(mountpoint: &Path, lazy: bool) -> io::Result<()> {
+    let mut command = command()?;
+    command.arg("-u");
+    if lazy {
+        command.arg("-z");
+    }
+    let output = command.arg("--").arg(mountpoint).output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(said.trim_end().to_owned()));
+    }
+    Ok(())
+}
+
 fn command() -> io::Result<Command> {
     let program = PROGRAMS
         .into_iter()

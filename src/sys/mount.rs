@@ -13,6 +13,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, U
 
 use super::absence::Absence;
 pub use super::mount_attributes::{AccessTime, MountAttributes};
+pub use super::mount_found::{Found, is_on_top, served_through};
 
 /// The device by which FUSE filesystems are served.
 pub(super) const FUSE_DEVICE: &str = "/dev/fuse";
@@ -169,8 +170,8 @@ pub fn open_place(path: &Path) -> io::Result<OwnedFd> {
 /// had or may get, and by its filesystem, which is ours while we serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MountIdentity {
-    id: u64,
-    device: (u32, u32),
+    pub(super) id: u64,
+    pub(super) device: (u32, u32),
 }
 
 impl MountIdentity {
@@ -253,6 +254,17 @@ pub fn detach(place: &OwnedFd) -> io::Result<()> {
     )?)
 }
 
+/// Unmounts what is on top at a path; whoever is using it can go on if it is `lazy`,
+/// and else it is not done.
+///
+/// # Errors
+/// As umount(2): `EBUSY` when somebody is using it.
+pub fn unmount(path: &Path, lazy: bool) -> io::Result<()> {
+    let mut flags = UnmountFlags::NOFOLLOW;
+    flags.set(UnmountFlags::DETACH, lazy);
+    Ok(rustix::mount::unmount(path, flags)?)
+}
+
 /// Ends the connection of a FUSE filesystem: whoever waits for an answer gets an
 /// error, and nobody is asked any more (fusectl, `abort`).
 ///
@@ -299,54 +311,6 @@ pub fn make_read_only(place: &OwnedFd, options: &FuseMountOptions<'_>) -> io::Re
     Ok(rustix::mount::mount_remount(proc_path(place), flags, "")?)
 }
 
-/// A mount that somebody else has made.
-#[derive(Debug)]
-pub struct Found {
-    /// Which it is.
-    pub identity: MountIdentity,
-    /// Where.
-    pub path: PathBuf,
-    /// Whether files in it could be changed.
-    pub writable: bool,
-    /// Whether the kernel checks permissions (`default_permissions`).
-    pub checked: bool,
-}
-
-/// The mount whose filesystem is served through this device (the field
-/// `fuse_connection` in `/proc/PID/fdinfo/N`, since Linux 6.15). The last one if it
-/// is mounted more than once; nothing if it is not.
-///
-/// # Errors
-/// Without `/proc`.
-pub fn served_through(device: &OwnedFd) -> io::Result<Option<Found>> {
-    let fields = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", device.as_raw_fd()))?;
-    let mut lines = fields.lines();
-    let number = lines.find_map(|line| line.strip_prefix("fuse_connection:"));
-    let Some(number) = number.and_then(|text| text.trim().parse::<u32>().ok()) else {
-        return Ok(None);
-    };
-    let table = std::fs::read("/proc/self/mountinfo")?;
-    let mut lines = table.rsplit(|byte| *byte == b'\n');
-    Ok(lines.find_map(|line| found_in(line, (0, number))))
-}
-
-fn found_in(line: &[u8], device: (u32, u32)) -> Option<Found> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    if fields.nth(1)? != format!("{}:{}", device.0, device.1).as_bytes() {
-        return None;
-    }
-    let path = OsString::from_vec(unescape(fields.nth(1)?)).into();
-    fields.find(|field| *field == b"-")?;
-    let mut options = fields.nth(2)?.split(|byte| *byte == b',');
-    Some(Found {
-        identity: MountIdentity { id, device },
-        path,
-        writable: options.clone().any(|option| option == b"rw"),
-        checked: options.any(|option| option == b"default_permissions"),
-    })
-}
-
 /// What `/proc/self/mountinfo` says of a mount (proc_pid_mountinfo(5)).
 #[derive(Debug)]
 struct Entry {
@@ -378,7 +342,7 @@ fn entry(mount: MountIdentity) -> io::Result<Option<Entry>> {
 }
 
 /// Blanks and backslashes come as `\ooo`.
-fn unescape(field: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((byte, behind)) = rest.split_first() {
