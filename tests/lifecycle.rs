@@ -154,6 +154,43 @@ fn told_to_end() {
     }
 }
 
+/// As systemd reads it with Type=notify, in the foreground and in the background.
+#[test]
+fn a_service_manager_is_told() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("mount")).unwrap();
+    let name = scene.path("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&name).unwrap();
+    socket.set_read_timeout(Some(mounted::PATIENCE)).unwrap();
+    let hear = || {
+        let mut message = [0; 256];
+        let count = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..count]).into_owned()
+    };
+    for flag in [&[][..], &["--daemon"]] {
+        let mut started = program()
+            .arg("mount")
+            .args(flag)
+            .args([scene.path("mount"), scene.manifest(), scene.tree()])
+            .env("NOTIFY_SOCKET", &name)
+            .spawn()
+            .unwrap();
+        let ready = hear();
+        assert!(ready.starts_with("READY=1\n"), "{ready}");
+        let pid = ready.lines().find_map(|line| line.strip_prefix("MAINPID="));
+        let pid = pid.unwrap().to_owned();
+        assert_eq!(pid == started.id().to_string(), flag.is_empty());
+        wait_until(
+            || mounts_at(&scene.path("mount")) == ["fuse.continuity"],
+            || "not mounted".to_owned(),
+        );
+        run("kill", ["-s", "TERM", &pid]);
+        assert!(hear().starts_with("STOPPING=1\n"));
+        assert!(hear().contains("STATUS=unmounted"));
+        assert!(started.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn an_open_file_can_be_read_to_its_end() {
     let scene = Scene::new();

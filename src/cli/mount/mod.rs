@@ -3,6 +3,7 @@
 pub(super) mod background;
 pub(super) mod options;
 pub(super) mod serve;
+pub(super) mod service;
 mod status;
 pub(super) mod worker;
 
@@ -17,6 +18,7 @@ use super::{Failure, Outcome};
 use background::Verdict;
 use options::{OptionError, Options};
 use serve::{End, Request};
+use service::Service;
 use worker::Role;
 
 /// Mount a verified, read-only view of a tree
@@ -29,6 +31,9 @@ use worker::Role;
 /// Stays in the foreground until it is unmounted, or until SIGINT, SIGTERM or
 /// SIGHUP. What is still in use then is unmounted lazily: nobody else gets in, and
 /// the program ends when the last user is gone, or at the next signal.
+///
+/// A service manager that has set NOTIFY_SOCKET is told when it is mounted, and when
+/// it is going to end (systemd: Type=notify).
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Serve it by FUSE; there is no other way yet
@@ -151,10 +156,12 @@ pub(super) fn run(
     } else {
         Role::Foreground
     };
-    Ok(match serve::run(&request, words, role)? {
-        End::Gone => Outcome::Success,
-        End::Refused(_) => Outcome::Trouble,
-    })
+    Ok(
+        match serve::run(&request, words, role, &Service::of_environment())? {
+            End::Gone => Outcome::Success,
+            End::Refused(_) => Outcome::Trouble,
+        },
+    )
 }
 
 /// The same as the worker of what [`run`] has started.

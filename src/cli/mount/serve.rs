@@ -22,6 +22,7 @@ use crate::sys::{self, RootDir};
 
 use super::background::Waiting;
 use super::options::Options;
+use super::service::Service;
 use super::worker::Role;
 
 /// What to mount, and where.
@@ -84,6 +85,7 @@ pub(in crate::cli) fn run(
     request: &Request,
     words: &[OsString],
     role: Role,
+    service: &Service,
 ) -> Result<End, Failure> {
     let waiting = waiting(role)?;
     let supervisor = set_up(request, words, role)?;
@@ -96,12 +98,14 @@ pub(in crate::cli) fn run(
     let begins = || Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]);
     let is_mounted = |signals, path: &Path| {
         log::info!("mounted {:?}", Escaped(path.as_os_str().as_encoded_bytes()));
-        heed(signals, control)?;
+        heed(signals, control, service.clone())?;
+        service.ready();
         waiting.map_or(Ok(()), |waiting| waiting.tell(role))
     };
     let ended = supervisor.run(begins, is_mounted);
     match ended {
         Ok(()) => {
+            service.stops("unmounted");
             log::info!("unmounted");
             Ok(End::Gone)
         }
@@ -237,7 +241,7 @@ fn start(words: &[OsString], role: Role) -> io::Result<impl FnMut(Program) -> Co
 
 /// Heeds signals: the first one unmounts, the second one ends everything.
 /// SIGUSR2 lets a worker of the program that is installed by now take over.
-fn heed(mut signals: Signals, control: Control) -> io::Result<()> {
+fn heed(mut signals: Signals, control: Control, service: Service) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("signals".to_owned());
     let mut asked = false;
     thread.spawn(move || {
@@ -256,6 +260,7 @@ fn heed(mut signals: Signals, control: Control) -> io::Result<()> {
                 exit();
             }
             asked = true;
+            service.stops("unmounting, when nobody uses the files any more");
             match control.unmount() {
                 Ok(Unmounted::Gone) => log::info!(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"

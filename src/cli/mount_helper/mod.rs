@@ -19,6 +19,7 @@ use super::mount::OPTIONS_HELP;
 use super::mount::background::{self, Verdict};
 use super::mount::options::{OptionError, Options};
 use super::mount::serve::{self, End, Request};
+use super::mount::service::Service;
 use super::mount::worker;
 use super::{Failure, report};
 
@@ -184,7 +185,7 @@ fn help(name: &str, mut words: Vec<OsString>) -> ExitCode {
         let ended = if arguments.fake {
             serve::check(&request, &words, role)
         } else {
-            serve::run(&request, &words, role)
+            serve::run(&request, &words, role, &Service::default())
         };
         drop(held);
         return end(name, ended);
