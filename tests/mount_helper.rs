@@ -203,7 +203,7 @@ fn the_log_goes_on_in_a_file() {
     let log = fs::read_to_string(scene.path("log")).unwrap();
     for word in [
         "INFO  mounted",
-        "event=refused reason=digest_mismatch path=\"/tampered\" off=0 len=6 want=sha256:",
+        "event=refused reason=digest_mismatch path=\"/tampered\" ino=3 off=0 len=6 want=sha256:",
         "INFO  unmounted",
     ] {
         assert!(log.contains(word), "{word:?} is not in {log}");

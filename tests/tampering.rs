@@ -445,7 +445,7 @@ fn assert_reads_again(name: &str, scene: &Scene, mount: &Mount) {
 
 /// The line in the log that names the file and the reason.
 fn assert_logged(name: &str, mount: &Mount, reason: &str) {
-    let wanted = format!("event=refused reason={reason} path=\"/dir/file\" off=");
+    let wanted = format!("event=refused reason={reason} path=\"/dir/file\" ino=");
     mount.wait_for(&wanted);
     let log = mount.log();
     let line = log.lines().find(|line| line.contains(&wanted)).unwrap();
@@ -626,7 +626,7 @@ fn one_bad_chunk_is_exactly_its_pages(caches: Caches) {
     assert_eq!(error.raw_os_error(), Some(EIO));
     assert!(read == scene.declared[..(BAD * CHUNK) as usize]);
     let wanted = format!(
-        "reason=digest_mismatch path=\"/dir/file\" off={} len={CHUNK} want=blake3:",
+        "reason=digest_mismatch path=\"/dir/file\" ino=3 chunk={BAD} off={} len={CHUNK} want=blake3:",
         BAD * CHUNK
     );
     assert!(mount.log().contains(&wanted), "{}", mount.log());
@@ -697,7 +697,9 @@ fn names_cannot_forge_the_log(caches: Caches) {
     fs::write(tree.join(name), "CONTENT").unwrap();
     let mount = Mount::with(&manifest, &tree, &["-o", caches]);
     fs::read(mount.join(name)).unwrap_err();
-    mount.wait_for(r#"path="/a\n2026-01-01T00:00:00Z ERROR forged\x1b[31m\xe2\x80\xae\"" off=0"#);
+    mount.wait_for(
+        r#"path="/a\n2026-01-01T00:00:00Z ERROR forged\x1b[31m\xe2\x80\xae\"" ino=2 off=0"#,
+    );
     let log = mount.log();
     assert!(!log.contains(['\x1b', '\u{202e}']), "{log:?}");
     for line in log.lines() {

@@ -259,7 +259,7 @@ chmod 000 tree/file
 serve
 cat mount/file 2>error && die "was given"
 grep -q 'Input/output error' error || die "$(cat error)"
-grep -q 'event=refused reason=backing_denied path="/file" off=0 len=8' log || die "not in the log"
+grep -q 'event=refused reason=backing_denied path="/file" ino=2 off=0 len=8' log || die "not in the log"
 chmod 644 tree/file
 [ "$(cat mount/file)" = content ] || die "not repaired"
 chmod 000 tree

@@ -325,7 +325,7 @@ fn says_why_it_refuses() {
     assert_eq!(
         error.to_string(),
         format!(
-            "event=refused reason=digest_mismatch path=\"/file\" off=0 len=300000 want={wanted} got={found}"
+            "event=refused reason=digest_mismatch path=\"/file\" ino=7 off=0 len=300000 want={wanted} got={found}"
         )
     );
     let error = read(&whole, Some(content[1..].to_vec()));

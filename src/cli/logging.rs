@@ -5,17 +5,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use env_logger::Target;
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 
 use crate::escape::{Escaped, OneLine};
 
+use super::logfmt::LogForm;
+
 /// Longest line, in bytes. A name can have sixteen thousand when it is escaped.
 const LINE_MAX: usize = 8192;
+/// The same of an object, which is of no use without its end.
+const OBJECT_MAX: usize = 64 << 10;
 /// How many lines may wait to be written.
 const LINES_MAX: usize = 1024;
 /// How long the end of the program waits for the last lines.
@@ -27,6 +31,9 @@ static WRITER: OnceLock<SyncSender<Order>> = OnceLock::new();
 
 /// How many lines were lost because too many waited.
 static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// The form of the lines: its place in [`LogForm::ALL`].
+static FORM: AtomicU8 = AtomicU8::new(0);
 
 enum Order {
     Write(Vec<u8>),
@@ -62,6 +69,19 @@ pub(super) fn redirect(file: File) {
         // Only a writer that has ended takes nothing.
         let _ = writer.send(Order::Redirect(file));
     }
+}
+
+/// Writes lines in this form from now on.
+pub(super) fn set_form(form: LogForm) {
+    let place = LogForm::ALL.iter().position(|one| *one == form);
+    let place = place.and_then(|place| u8::try_from(place).ok());
+    FORM.store(place.unwrap_or_default(), Ordering::Relaxed);
+}
+
+fn form() -> LogForm {
+    let place = FORM.load(Ordering::Relaxed);
+    let form = LogForm::ALL.get(usize::from(place));
+    form.copied().unwrap_or_default()
 }
 
 /// Waits until what was logged is written, but not for ever.
@@ -105,13 +125,19 @@ struct Sink;
 
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut shown = line.get(..LINE_MAX).unwrap_or(line).to_vec();
+        let max = match form() {
+            LogForm::Json => OBJECT_MAX,
+            LogForm::Text | LogForm::Logfmt => LINE_MAX,
+        };
+        let mut shown = line.get(..max).unwrap_or(line).to_vec();
         if shown.len() < line.len() {
             shown.extend_from_slice(b"...\n");
         }
         let lost = LOST.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            shown.extend_from_slice(format!("event=log_lost lines={lost}\n").as_bytes());
+            let lost = format!("event=log_lost lines={lost}");
+            shown.extend_from_slice(form().line(None, Level::Warn, &lost).as_bytes());
+            shown.push(b'\n');
         }
         let taken = WRITER
             .get()
@@ -158,10 +184,10 @@ fn init(level: LevelFilter) {
         .parse_default_env()
         .target(Target::Pipe(Box::new(Sink)))
         .format(|line, record| {
-            let time = line.timestamp_millis();
-            let level = record.level();
-            let message = record.args().to_string();
-            writeln!(line, "{time} {level:5} {}", OneLine(&message))
+            let time = line.timestamp_millis().to_string();
+            let message = OneLine(&record.args().to_string()).to_string();
+            let shown = form().line(Some(&time), record.level(), &message);
+            writeln!(line, "{shown}")
         })
         .try_init();
     // Another logger is there already: that one then.

@@ -16,6 +16,7 @@ mod diff;
 mod dump;
 mod export;
 mod findings;
+mod logfmt;
 mod logging;
 mod ls;
 mod man;

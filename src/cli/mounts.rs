@@ -26,7 +26,8 @@ const ANSWER_MAX: u64 = 1 << 20;
 ///
 /// Root is told what each mount knows about itself: its manifest, who vouches for
 /// it, the process that serves it and how it is confined, how many reads were
-/// refused. A mount that does not answer is shown as silent.
+/// refused, and whether that has ended it. A mount that does not answer is shown as
+/// silent.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// One JSON object a line
@@ -62,7 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     Ok(Outcome::Success)
 }
 
-fn ask(seen: &Seen, question: &str) -> io::Result<String> {
+/// Asks a mount about itself, which root may.
+pub(super) fn ask(seen: &Seen, question: &str) -> io::Result<String> {
     let path = status_path(STATUS_DIRECTORY.as_ref(), seen.device_number);
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -103,9 +105,13 @@ fn write_line(
         Some(other) => other.to_string(),
         None => "?".to_owned(),
     };
+    let ended = match status.get("shutdown") {
+        Some(Value::String(_)) => "  shutdown",
+        _ => "",
+    };
     writeln!(
         output,
-        "{path}  {source}  {}  pid={} restarts={} files={} requests={} refused={} stalls={}",
+        "{path}  {source}  {}  pid={} restarts={} files={} requests={} refused={} stalls={}{ended}",
         text("manifest"),
         text("worker"),
         text("worker_restarts"),

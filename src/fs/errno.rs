@@ -43,6 +43,9 @@ pub enum FsError {
     /// The content is not what the manifest declares, or cannot be had.
     #[error("{0}")]
     Refused(#[from] VerifyError),
+    /// Something was refused before, and that has ended the view.
+    #[error("shut down after content was refused")]
+    ShutDown,
     /// A private copy of a file cannot be made, whatever its content is.
     #[error("no private copy: {0}")]
     Copy(#[source] io::Error),
@@ -69,7 +72,7 @@ impl FsError {
             Self::ReadOnly => Errno::ROFS,
             // A missing backing file too: a name that the manifest has must
             // never look as if it did not exist.
-            Self::Refused(_) | Self::Copy(_) | Self::Panicked => Errno::IO,
+            Self::Refused(_) | Self::ShutDown | Self::Copy(_) | Self::Panicked => Errno::IO,
         }
     }
 }

@@ -1,19 +1,14 @@
 //! The operations.
 
 use std::borrow::Cow;
-use std::io;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use bytes::Bytes;
 
 use crate::digest::Digest;
 use crate::inode::{Ino, Inode, InodeKind, InodeTable, Statistics};
 use crate::path::NAME_MAX;
-use crate::sys::SealedFile;
 use crate::trust::Voucher;
-use crate::verify::{CopyError, Declared, Reason, Verifier, VerifyError};
+use crate::verify::{Verifier, VerifyError};
 
 use super::ahead::Ahead;
 use super::attributes::{Attributes, Statfs};
@@ -23,24 +18,23 @@ use super::errno::FsError;
 use super::introspect::About;
 use super::options::Presentation;
 use super::refusals::Refusals;
+use super::shutdown::{OnRefusal, Shutdown};
 use super::symlink;
-
-/// Up to this size of a file, in bytes, what was hashed of it is given out whole.
-const WHOLE_CHUNKS_MAX: u64 = 4 << 30;
 
 /// A mounted manifest. It has no state but caches and counters: every operation
 /// names its inode, and there are no handles.
 #[derive(Debug)]
 pub struct Filesystem {
-    table: InodeTable,
-    verifier: Verifier,
-    options: Presentation,
-    manifest: Option<Digest>,
-    voucher: Voucher,
-    refusals: Refusals,
-    stalls: AtomicU64,
-    ahead: Ahead,
-    cache: Option<CopyCache>,
+    pub(super) table: InodeTable,
+    pub(super) verifier: Verifier,
+    pub(super) options: Presentation,
+    pub(super) manifest: Option<Digest>,
+    pub(super) voucher: Voucher,
+    pub(super) refusals: Refusals,
+    pub(super) stalls: AtomicU64,
+    pub(super) shutdown: Shutdown,
+    pub(super) ahead: Ahead,
+    pub(super) cache: Option<CopyCache>,
 }
 
 /// One entry of a directory.
@@ -72,6 +66,7 @@ impl Filesystem {
             voucher: Voucher::default(),
             refusals: Refusals::default(),
             stalls: AtomicU64::new(0),
+            shutdown: Shutdown::default(),
             ahead: Ahead::default(),
             cache: None,
         }
@@ -90,6 +85,41 @@ impl Filesystem {
     #[must_use]
     pub fn with_voucher(self, voucher: Voucher) -> Self {
         Self { voucher, ..self }
+    }
+
+    /// Says what follows when content is refused.
+    #[must_use]
+    pub fn with_errors(self, on_refusal: OnRefusal) -> Self {
+        Self {
+            shutdown: Shutdown::new(on_refusal),
+            ..self
+        }
+    }
+
+    /// Has `tell` called, once, when the view ends because content was refused.
+    pub fn when_shut_down(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.shutdown.when(Box::new(tell));
+    }
+
+    /// What follows when content is refused.
+    #[must_use]
+    pub const fn on_refusal(&self) -> OnRefusal {
+        self.shutdown.on_refusal
+    }
+
+    /// The refusal that has ended the view, if one has.
+    #[must_use]
+    pub fn shut_down_by(&self) -> Option<&VerifyError> {
+        self.shutdown.cause()
+    }
+
+    /// Why a file was refused the last time, unless many others were since. All
+    /// are once the view has ended.
+    #[must_use]
+    pub fn last_refusal(&self, ino: Ino) -> Option<String> {
+        let last = self.refusals.last(ino);
+        let ended = || self.shut_down_by().map(|_| "reason=shutdown".to_owned());
+        last.map(|error| error.refused().to_string()).or_else(ended)
     }
 
     /// Who vouches for the manifest.
@@ -151,42 +181,6 @@ impl Filesystem {
         }
     }
 
-    /// Whether reading this file needs no work but on the bytes that are asked
-    /// for.
-    #[must_use]
-    pub fn is_prepared(&self, ino: Ino) -> bool {
-        self.with_declared(ino, |declared| Ok(self.verifier.is_prepared(declared)))
-            .unwrap_or(true)
-    }
-
-    /// Does what must be done once before any byte of this file can be read,
-    /// which may take as long as hashing all of it. `read` counts the bytes that
-    /// came so far.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn prepare(&self, ino: Ino, read: &AtomicU64) -> Result<(), FsError> {
-        self.with_declared(ino, |declared| {
-            self.verifier
-                .prepare(declared, read)
-                .map_err(|error| self.refuse(error))
-        })
-    }
-
-    /// The bytes of a regular file from `offset` on: `size` of them, or as many
-    /// as there are before its end.
-    ///
-    /// # Errors
-    /// [`FsError::Refused`] when any of the bytes is not as the manifest
-    /// declares it. That is logged.
-    pub fn read(&self, ino: Ino, offset: u64, size: u32) -> Result<Bytes, FsError> {
-        self.with_declared(ino, |declared| {
-            self.verifier
-                .read(declared, offset, size)
-                .map_err(|error| self.refuse(error))
-        })
-    }
-
     /// Whether any file has such a size, in bytes.
     #[must_use]
     pub fn has_file_of(&self, sizes: RangeInclusive<u64>) -> bool {
@@ -196,59 +190,11 @@ impl Filesystem {
         })
     }
 
-    /// A private copy of a file, all of which was checked. That it is refused is
-    /// not logged: who reads the file will hear of it. `read` counts the bytes that
-    /// came so far.
-    ///
-    /// # Errors
-    /// As [`Self::read`], and [`FsError::Copy`].
-    pub fn copy(&self, ino: Ino, read: &AtomicU64) -> Result<SealedFile, FsError> {
-        let cache = self.cache.as_ref();
-        let cache = cache.ok_or_else(|| FsError::Copy(io::ErrorKind::Unsupported.into()))?;
-        self.with_declared(ino, |declared| {
-            let file = cache.directory.create().map_err(FsError::Copy)?;
-            self.verifier
-                .copy(declared, file, read)
-                .map_err(|error| match error {
-                    CopyError::Refused(error) => FsError::Refused(error),
-                    CopyError::Store(error) => FsError::Copy(error),
-                })
-        })
-    }
-
-    /// What [`Self::read`] would give, if nothing has to be read for it.
-    #[must_use]
-    pub fn at_hand(&self, ino: Ino, offset: u64, size: u32) -> Option<Bytes> {
-        self.with_declared(ino, |declared| {
-            Ok(self.verifier.at_hand(declared, offset, size))
-        })
-        .ok()
-        .flatten()
-    }
-
     /// The directory that an inode is in, or one of them; the root, if it is in none.
     #[must_use]
     pub fn parent(&self, ino: Ino) -> Ino {
         let inode = self.table.get(ino);
         inode.map_or(Ino::ROOT, |inode| inode.parent().ino())
-    }
-
-    /// How long a reader waits for the source; for ever, if it is not said.
-    #[must_use]
-    pub const fn patience(&self) -> Option<Duration> {
-        self.verifier.patience()
-    }
-
-    /// Takes notice that a reader has waited in vain, and logs it.
-    pub fn note_stalled(&self, ino: Ino, offset: u64, size: u32) {
-        self.stalls.fetch_add(1, Ordering::Relaxed);
-        // It was being read, so it is a file.
-        let _ = self.with_declared(ino, |declared| {
-            let length = u64::from(size).min(declared.size.saturating_sub(offset));
-            self.refusals
-                .note(&self.verifier.stalled(declared, offset, length));
-            Ok(())
-        });
     }
 
     /// What was counted so far.
@@ -261,54 +207,6 @@ impl Filesystem {
     #[must_use]
     pub fn stalls(&self) -> u64 {
         self.stalls.load(Ordering::Relaxed)
-    }
-
-    /// Whether there are files of the source to be closed.
-    #[must_use]
-    pub fn has_unused(&self) -> bool {
-        self.verifier.has_unused()
-    }
-
-    /// Closes them. That may take as long as reading them.
-    pub fn close_unused(&self) {
-        self.verifier.close_unused();
-    }
-
-    /// The whole chunk, and where it begins, of which a part was read just now:
-    /// it was hashed for that, and once is enough. Of very large files nothing,
-    /// since who reads here and there in them seldom comes back.
-    #[must_use]
-    pub fn chunk_at_hand(&self, ino: Ino, offset: u64) -> Option<(u64, Bytes)> {
-        self.with_declared(ino, |declared| {
-            let is_of_use = declared.size <= WHOLE_CHUNKS_MAX;
-            let chunk = is_of_use.then(|| self.verifier.chunk_at_hand(declared, offset));
-            Ok(chunk.flatten())
-        })
-        .ok()
-        .flatten()
-    }
-
-    /// Takes notice that a file is being read from its beginning, and tells
-    /// which small files will be read next, by the look of it.
-    #[must_use]
-    pub fn expect_after(&self, ino: Ino) -> Vec<Ino> {
-        self.ahead
-            .on_read(ino, |ino| match self.table.get(ino)?.kind() {
-                InodeKind::Regular(size) => Some(size),
-                _ => None,
-            })
-    }
-
-    /// All of a small file that nobody has asked for yet. That it is refused is
-    /// not logged: who asks for it will hear of it.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_ahead(&self, ino: Ino) -> Result<Bytes, FsError> {
-        self.with_declared(ino, |declared| {
-            let size = u32::try_from(declared.size).map_err(|_| FsError::WrongKind)?;
-            Ok(self.verifier.read(declared, 0, size)?)
-        })
     }
 
     /// The entries of a directory from an offset on, which is 0 or the `next`
@@ -347,12 +245,14 @@ impl Filesystem {
     /// [`FsError::NoXattr`] when the inode has none of that name, and
     /// [`FsError::NoXattrsAtAll`] when no inode can have any.
     pub fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Cow<'_, [u8]>, FsError> {
-        let inode = self.inode(ino)?;
+        // What the mount tells about itself it tells to the last.
+        let inode = self.table.get(ino).ok_or(FsError::NoInode)?;
         if self.options.introspect {
             let about = About {
                 manifest: self.manifest.as_ref(),
                 voucher: &self.voucher,
                 refusals: self.refusals.count(),
+                refusal: &|| self.last_refusal(ino),
                 counters: &|| self.counters(),
                 stalls: self.stalls(),
                 copies: self.cache.as_ref().map(|cache| &cache.counters),
@@ -363,6 +263,7 @@ impl Filesystem {
         } else if !self.statistics().has_xattrs {
             return Err(FsError::NoXattrsAtAll);
         }
+        self.is_open()?;
         let value = inode.xattr(name).ok_or(FsError::NoXattr)?;
         self.options.xattr(name, value).ok_or(FsError::NoXattr)
     }
@@ -383,37 +284,31 @@ impl Filesystem {
     }
 
     /// What statfs(2) says.
-    #[must_use]
-    pub fn statfs(&self) -> Statfs {
+    ///
+    /// # Errors
+    /// [`FsError::ShutDown`].
+    pub fn statfs(&self) -> Result<Statfs, FsError> {
+        self.is_open()?;
         let statistics = self.statistics();
-        Statfs {
+        Ok(Statfs {
             blocks: statistics.bytes.div_ceil(u64::from(Attributes::BLOCK_SIZE)),
             files: statistics.inodes,
+        })
+    }
+
+    /// Whether the view has not ended.
+    ///
+    /// # Errors
+    /// [`FsError::ShutDown`].
+    pub(super) fn is_open(&self) -> Result<(), FsError> {
+        match self.shut_down_by() {
+            None => Ok(()),
+            Some(_) => Err(FsError::ShutDown),
         }
     }
 
-    fn with_declared<T>(
-        &self,
-        ino: Ino,
-        work: impl FnOnce(&Declared<'_>) -> Result<T, FsError>,
-    ) -> Result<T, FsError> {
-        let inode = self.inode(ino)?;
-        match (inode.declared(&inode), inode.kind()) {
-            (Some(declared), _) => work(&declared),
-            (None, InodeKind::Directory(_)) => Err(FsError::IsDirectory),
-            (None, _) => Err(FsError::WrongKind),
-        }
-    }
-
-    fn refuse(&self, error: VerifyError) -> FsError {
-        // Whoever owned the reply has taken notice by then.
-        if !matches!(error.refused().reason, Reason::Stalled(_)) {
-            self.refusals.note(&error);
-        }
-        FsError::Refused(error)
-    }
-
-    fn inode(&self, ino: Ino) -> Result<Inode<'_>, FsError> {
+    pub(super) fn inode(&self, ino: Ino) -> Result<Inode<'_>, FsError> {
+        self.is_open()?;
         self.table.get(ino).ok_or(FsError::NoInode)
     }
 

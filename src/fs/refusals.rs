@@ -1,12 +1,15 @@
-//! Evidence of what was refused: a count, and a log that cannot be flooded.
+//! Evidence of what was refused: a count, a log that cannot be flooded, and the last
+//! refusal of each file.
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::path::ManifestPath;
-use crate::verify::{VerifyError, Word};
+use crate::inode::Ino;
+use crate::verify::{FileId, VerifyError, Word};
 
 use super::counters::Counters;
 
@@ -17,7 +20,10 @@ const REFILL: Duration = Duration::from_secs(1);
 
 /// So many files have a line of their own however many lines there were, so that
 /// one bad file cannot hide another.
-const PATHS_MAX: usize = 500;
+const FILES_MAX: usize = 500;
+
+/// Of how many files the last refusal is kept. Each has a path of up to 4 KiB.
+const LAST_MAX: usize = 1024;
 
 /// Counts refusals, and logs the first of each file and then one a second.
 #[derive(Debug)]
@@ -25,8 +31,9 @@ pub(super) struct Refusals(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Paths that had a line, up to [`PATHS_MAX`].
-    seen: HashSet<ManifestPath>,
+    /// Files that had a line, up to [`FILES_MAX`].
+    seen: HashSet<FileId>,
+    last: LruCache<FileId, VerifyError>,
     count: u64,
     counts: BTreeMap<Word, u64>,
     all_suppressed: u64,
@@ -39,6 +46,7 @@ impl Default for Refusals {
     fn default() -> Self {
         Self(Mutex::new(State {
             seen: HashSet::new(),
+            last: LruCache::new(NonZeroUsize::new(LAST_MAX).unwrap_or(NonZeroUsize::MIN)),
             count: 0,
             counts: BTreeMap::new(),
             all_suppressed: 0,
@@ -54,10 +62,10 @@ impl Refusals {
     pub(super) fn note(&self, error: &VerifyError) {
         let mut state = self.0.lock();
         let refused = error.refused();
-        let path = &refused.path;
         let counted = state.counts.entry(refused.reason.word()).or_default();
         *counted = counted.saturating_add(1);
-        let is_first = state.seen.len() < PATHS_MAX && state.seen.insert(path.clone());
+        let is_first = state.seen.len() < FILES_MAX && state.seen.insert(refused.file);
+        state.last.put(refused.file, error.clone());
         let suppressed = state.take(Instant::now(), is_first);
         drop(state);
         match suppressed {
@@ -70,6 +78,11 @@ impl Refusals {
     /// How many there were.
     pub(super) fn count(&self) -> u64 {
         self.0.lock().count
+    }
+
+    /// The last one of a file, unless there were many others since.
+    pub(super) fn last(&self, ino: Ino) -> Option<VerifyError> {
+        self.0.lock().last.peek(&FileId(ino.0)).cloned()
     }
 
     /// How many there were of each kind, and how many had no line in the log.

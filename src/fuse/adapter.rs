@@ -174,6 +174,9 @@ impl fuser::Filesystem for Adapter {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(read_only());
         }
+        if self.filesystem.shut_down_by().is_some() {
+            return reply.error(Errno::EIO);
+        }
         if let Some(opener) = &self.opener {
             // A reply that is dropped by a panic says EIO.
             match guard(|| Ok(opener.open(convert::ino(ino), reply, in_flight))) {
@@ -205,8 +208,11 @@ impl fuser::Filesystem for Adapter {
         if let Some(opener) = &self.opener {
             opener.read(convert::ino(ino), handle, size);
         }
+        let filesystem = Arc::clone(&self.filesystem);
         let reply = move |content: Result<Bytes, _>| {
             match content {
+                // What was checked before the view ended is not given out after it.
+                Ok(_) if filesystem.shut_down_by().is_some() => reply.error(Errno::EIO),
                 Ok(content) => reply.data(&content),
                 Err(errno) => reply.error(convert::errno(errno)),
             }
@@ -309,7 +315,7 @@ impl fuser::Filesystem for Adapter {
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        match self.run(|fs| Ok(fs.statfs())) {
+        match self.run(Filesystem::statfs) {
             Ok(found) => reply.statfs(
                 found.blocks,
                 0,

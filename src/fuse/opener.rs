@@ -278,6 +278,10 @@ impl Desk {
     }
 
     fn open_native(&self, state: &mut State, ino: Ino, copy: &Copy, reply: ReplyOpen) {
+        if self.filesystem.shut_down_by().is_some() {
+            state.copies.close(ino, Way::Native);
+            return reply.error(fuser::Errno::EIO);
+        }
         let mut held = copy.0.lock();
         if let Held::ByUs(file) = &*held {
             match reply.open_backing(file) {

@@ -127,8 +127,7 @@ impl Pusher {
 
     /// Stores all of a chunk of which a part was asked for.
     pub(super) fn store_chunk(&self, ino: Ino, begin: u64, chunk: &Bytes) {
-        // The kernel may have forgotten the file.
-        let _ = self.0.notifier.store(fuser::INodeNo(ino.0), begin, chunk);
+        self.0.give(ino, begin, chunk);
     }
 
     /// The same on one of the threads here.
@@ -213,10 +212,7 @@ impl Shared {
     fn go(&self, step: Step) {
         match step {
             Step::Store(ino, content) => self.store(ino, &content),
-            Step::StorePart(ino, begin, chunk) => {
-                // The kernel may have forgotten the file.
-                let _ = self.notifier.store(fuser::INodeNo(ino.0), begin, &chunk);
-            }
+            Step::StorePart(ino, begin, chunk) => self.give(ino, begin, &chunk),
             Step::Read(ino) => {
                 // What cannot be read, the kernel will ask for.
                 let Ok(content) = guard(|| self.filesystem.read_ahead(ino)) else {
@@ -232,10 +228,16 @@ impl Shared {
     }
 
     fn store(&self, ino: Ino, content: &Bytes) {
-        self.handoff.store(ino, content, || {
+        self.handoff
+            .store(ino, content, || self.give(ino, 0, content));
+    }
+
+    /// Gives content to the kernel, unless the view has ended.
+    fn give(&self, ino: Ino, begin: u64, content: &[u8]) {
+        if self.filesystem.shut_down_by().is_none() {
             // The kernel may have forgotten the file.
-            let _ = self.notifier.store(fuser::INodeNo(ino.0), 0, content);
-        });
+            let _ = self.notifier.store(fuser::INodeNo(ino.0), begin, content);
+        }
     }
 }
 

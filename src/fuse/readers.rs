@@ -69,6 +69,15 @@ struct Wanted {
     is_kept: bool,
 }
 
+impl Wanted {
+    /// Whether it is to come from the source, whatever is at hand. Who reads little
+    /// past the page cache reads here and there, and would have a chunk hashed each
+    /// time.
+    const fn is_anew(&self) -> bool {
+        !self.is_kept && self.size > SMALL_READ
+    }
+}
+
 /// A reply, and what it is to.
 struct Reply {
     wanted: Wanted,
@@ -306,7 +315,8 @@ impl Inner {
         let Wanted {
             ino, offset, size, ..
         } = job.wanted;
-        if let Some(content) = self.shared.filesystem.at_hand(ino, offset, size) {
+        let at_hand = || self.shared.filesystem.at_hand(ino, offset, size);
+        if let Some(content) = (!job.wanted.is_anew()).then(at_hand).flatten() {
             self.shared.push(&mut job);
             return job.answer(Ok(content));
         }
@@ -454,6 +464,7 @@ impl Shared {
         } = job.wanted;
         let read = match job.content.take() {
             Some(content) => Ok(part(&content, offset, size)),
+            None if job.wanted.is_anew() => guard(|| self.filesystem.read_anew(ino, offset, size)),
             None => guard(|| self.filesystem.read(ino, offset, size)),
         };
         if !self.silent.lock().is_empty() {

@@ -18,6 +18,7 @@ const BEGIN: u8 = b'B';
 const LOADED: u8 = b'L';
 const SERVE: u8 = b'S';
 const SERVING: u8 = b'R';
+const SHUT_DOWN: u8 = b'X';
 
 /// One end of the socket between supervisor and worker.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ pub enum FromWorker {
     Loaded(Digest),
     /// It serves.
     Serving,
+    /// It gives nothing out any more, because content was refused, and no other
+    /// worker should.
+    ShutDown,
 }
 
 impl From<OwnedFd> for Link {
@@ -143,6 +147,7 @@ impl Link {
                 bytes.extend(digest.to_string().into_bytes());
             }
             FromWorker::Serving => bytes.push(SERVING),
+            FromWorker::ShutDown => bytes.push(SHUT_DOWN),
         }
         datagram::send(&self.0, &bytes, &[])
     }
@@ -208,6 +213,7 @@ fn from_worker(bytes: &[u8]) -> Option<FromWorker> {
     match open(bytes)? {
         (LOADED, text) => Some(FromWorker::Loaded(digest(text)?)),
         (SERVING, []) => Some(FromWorker::Serving),
+        (SHUT_DOWN, []) => Some(FromWorker::ShutDown),
         _ => None,
     }
 }
@@ -281,7 +287,7 @@ mod tests {
     fn the_supervisor_hears_the_worker() {
         let (supervisor, worker) = links();
         let loaded = FromWorker::Loaded(Algorithm::Sha256.hash(b"manifest"));
-        for message in [loaded, FromWorker::Serving] {
+        for message in [loaded, FromWorker::Serving, FromWorker::ShutDown] {
             worker.tell_supervisor(message).unwrap();
             assert_eq!(supervisor.hear_worker().unwrap(), Some(message));
         }
@@ -290,7 +296,14 @@ mod tests {
     #[test]
     fn nonsense_is_an_error() {
         let (supervisor, worker) = links();
-        for bytes in [&b"x"[..], b"\x02R", b"\x01Rx", b"\x01Lmd5:0", b"\x01L\xff"] {
+        for bytes in [
+            &b"x"[..],
+            b"\x02R",
+            b"\x01Rx",
+            b"\x01Xx",
+            b"\x01Lmd5:0",
+            b"\x01L\xff",
+        ] {
             datagram::send(&worker, bytes, &[]).unwrap();
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }

@@ -90,6 +90,9 @@ pub enum SupervisorError {
     /// Too many workers died.
     #[error("too many workers died, the last one: {0}")]
     GaveUp(String),
+    /// Content was refused, and that was to end the view.
+    #[error("it was shut down because content was refused (errors=shutdown)")]
+    ShutDown,
     /// Somebody wanted it to end at once.
     #[error("ended at once")]
     Killed,
@@ -173,17 +176,33 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 served.mounted.abort();
                 return Err(SupervisorError::Killed);
             }
+            let has_shut_down = ended.as_ref().is_ok_and(Ended::has_shut_down);
             let connection = served.mounted.connection();
             if !connection.is_alive().map_err(SupervisorError::Connection)? {
-                return Ok(());
+                return if has_shut_down {
+                    Err(SupervisorError::ShutDown)
+                } else {
+                    Ok(())
+                };
             }
-            let next = policy.died(death, Instant::now());
+            let next = if has_shut_down {
+                Next::Never
+            } else {
+                policy.died(death, Instant::now())
+            };
             log::error!("event=worker_died next={} cause={how:?}", next.word());
             if let Ok(ended) = ended {
                 ended.bury(connection);
             }
             worker = match next {
-                Next::Never => return self.give_up(&served, how),
+                Next::Never => {
+                    refuse(&served)?;
+                    return Err(if has_shut_down {
+                        SupervisorError::ShutDown
+                    } else {
+                        SupervisorError::GaveUp(how)
+                    });
+                }
                 _ if !served.can_hand_over => {
                     // First, for what is gone is not found any more. Then whoever
                     // waits for an answer gets an error.
@@ -284,20 +303,20 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             .tools
             .serve(worker, connection, Turn::Again, self.restarts)
     }
+}
 
-    /// Lets no other worker have a try: whoever asks gets an error.
-    fn give_up(&self, served: &Served, how: String) -> Result<(), SupervisorError> {
-        let connection = served.mounted.connection();
-        if served.can_hand_over {
-            let refused = connection.resend().and_then(|()| connection.refuse());
-            refused.map_err(SupervisorError::Connection)?;
-        } else {
-            // They would wait for ever; so they lose the whole mount.
-            let _ = served.mounted.detach();
-            served.mounted.abort();
-        }
-        Err(SupervisorError::GaveUp(how))
+/// Lets no other worker have a try: whoever asks gets an error, until the filesystem
+/// is gone.
+fn refuse(served: &Served) -> Result<(), SupervisorError> {
+    let connection = served.mounted.connection();
+    if served.can_hand_over {
+        let refused = connection.resend().and_then(|()| connection.refuse());
+        return refused.map_err(SupervisorError::Connection);
     }
+    // They would wait for ever; so they lose the whole mount.
+    let _ = served.mounted.detach();
+    served.mounted.abort();
+    Ok(())
 }
 
 /// A mount that is served.

@@ -111,6 +111,23 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// Whether it has said that no other worker should follow.
+    pub(super) fn has_shut_down(&self) -> bool {
+        let link = &self.worker.link;
+        let mut more = true;
+        while more {
+            // What it said before it ended is there; its end of the socket need not
+            // be closed yet.
+            let is_there = wait_readable(link, Duration::ZERO);
+            more = matches!(is_there, Ok(Readiness::Readable))
+                && match link.hear_worker() {
+                    Ok(Some(FromWorker::ShutDown)) => return true,
+                    heard => matches!(heard, Ok(Some(_))),
+                };
+        }
+        false
+    }
+
     /// Waits until all of it is gone, on a thread of its own. A thread that was
     /// taking a request when it ended has lost it; so they come again after that.
     pub(super) fn bury(mut self, connection: &Connection) {

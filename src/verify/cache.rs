@@ -51,6 +51,14 @@ impl<K: Eq + Hash, V: Clone> ByteCache<K, V> {
         self.inner.lock().entries.contains(key)
     }
 
+    /// Takes it out, if it is there.
+    pub(super) fn remove(&self, key: &K) {
+        let mut inner = self.inner.lock();
+        if let Some((_, bytes)) = inner.entries.pop(key) {
+            inner.bytes = inner.bytes.saturating_sub(bytes);
+        }
+    }
+
     /// Puts a value of `bytes` bytes in, and others out to make room. One that
     /// is larger than the whole cache is not kept, unless one has to be.
     pub(super) fn put(&self, key: K, value: V, bytes: usize) {

@@ -61,7 +61,7 @@ impl Verifier {
             .and_then(|plan| {
                 self.with_file(declared, |file| copy_checked(&copying(plan), file, &to))
             })
-            .map_err(|reason| VerifyError::new(declared.path, 0, declared.size, reason))?
+            .map_err(|reason| VerifyError::new(declared, None, 0..declared.size, reason))?
             .and_then(|()| to.seal())
             .map_err(CopyError::Store)
     }

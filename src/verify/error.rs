@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::digest::Digest;
 use crate::escape::Escaped;
 use crate::path::ManifestPath;
 
-use super::declared::Located;
+use super::declared::{Declared, FileId};
 use crate::source::SourceError;
 
 /// A refusal, shared by all who waited for the same block.
@@ -21,6 +22,10 @@ pub struct VerifyError(Arc<Refused>);
 pub struct Refused {
     /// The file.
     pub path: ManifestPath,
+    /// The same by its number.
+    pub file: FileId,
+    /// The declared chunk, where there are any.
+    pub chunk: Option<u64>,
     /// Where the block begins, in bytes.
     pub offset: u64,
     /// Length of the block, in bytes.
@@ -78,11 +83,18 @@ impl Reason {
 }
 
 impl VerifyError {
-    pub(super) fn new(path: &dyn Located, offset: u64, length: u64, reason: Reason) -> Self {
+    pub(super) fn new(
+        declared: &Declared<'_>,
+        chunk: Option<u64>,
+        range: Range<u64>,
+        reason: Reason,
+    ) -> Self {
         Self(Arc::new(Refused {
-            path: path.path(),
-            offset,
-            length,
+            path: declared.path.path(),
+            file: declared.id,
+            chunk,
+            offset: range.start,
+            length: range.end.saturating_sub(range.start),
             reason,
         }))
     }
@@ -152,6 +164,25 @@ impl Word {
     }
 }
 
+impl Word {
+    /// Whether the content, or what stands in its place, is not what is declared:
+    /// not so where it cannot be had for now, and where nothing is declared.
+    #[must_use]
+    pub const fn is_of_content(self) -> bool {
+        match self {
+            Self::BackingMissing
+            | Self::ContentChanged
+            | Self::DigestMismatch
+            | Self::Escape
+            | Self::NotRegular
+            | Self::SizeMismatch => true,
+            Self::BackingDenied | Self::BackingIo | Self::DigestUnsupported | Self::Stalled => {
+                false
+            }
+        }
+    }
+}
+
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -216,12 +247,27 @@ impl fmt::Display for VerifyError {
             Reason::Stalled(_) => f.write_str("event=stalled")?,
             _ => write!(f, "event=refused reason={}", refused.reason.word())?,
         }
-        write!(
-            f,
-            " path={:?} off={} len={}",
-            refused.path, refused.offset, refused.length
-        )?;
-        match &refused.reason {
+        write!(f, " path={:?}", refused.path)?;
+        refused.write_details(f)
+    }
+}
+
+/// The same without the path, for who has asked for it.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reason={}", self.reason.word())?;
+        self.write_details(f)
+    }
+}
+
+impl Refused {
+    fn write_details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " ino={}", self.file.0)?;
+        if let Some(chunk) = self.chunk {
+            write!(f, " chunk={chunk}")?;
+        }
+        write!(f, " off={} len={}", self.offset, self.length)?;
+        match &self.reason {
             Reason::Digest(digests) => {
                 write!(f, " want={} got={}", digests.wanted, digests.found)
             }

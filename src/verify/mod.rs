@@ -24,6 +24,7 @@ mod copy;
 mod declared;
 mod error;
 mod flight;
+mod reading;
 mod table;
 mod verifier;
 

@@ -17,11 +17,12 @@ use crate::source::{ContentRef, Source, SourceError, SourceFile};
 use crate::sys;
 
 use super::block::Plan;
-use super::buffers::{Buffer, Buffers};
+use super::buffers::Buffers;
 use super::cache::ByteCache;
 use super::declared::{Declared, FileId};
 use super::error::{Reason, VerifyError};
 use super::flight::Flights;
+use super::reading::{read_block, read_exact};
 use super::table::{Key, Table};
 
 /// Sizes of a verifier.
@@ -124,7 +125,7 @@ impl Verifier {
         }
         let plan = self
             .plan(declared)
-            .map_err(|reason| VerifyError::new(declared.path, offset, end - offset, reason))?;
+            .map_err(|reason| VerifyError::new(declared, None, offset..end, reason))?;
         let (first, last) = (plan.index_of(offset), plan.index_of(end - 1));
         if first == last {
             return self.part(declared, &plan, first, offset, end);
@@ -143,12 +144,7 @@ impl Verifier {
         // The buffer was used before: not one old byte may stay in it.
         if !rest.is_empty() {
             let reason = declared.short(end - rest.len() as u64);
-            return Err(VerifyError::new(
-                declared.path,
-                offset,
-                end - offset,
-                reason,
-            ));
+            return Err(VerifyError::new(declared, None, offset..end, reason));
         }
         Ok(joined.freeze())
     }
@@ -194,6 +190,24 @@ impl Verifier {
             joined.extend_from_slice(&part);
         }
         Some(joined.into())
+    }
+
+    /// Lets go of the blocks that begin in these bytes, so that the next read has
+    /// them from the source again.
+    pub fn forget(&self, declared: &Declared<'_>, offset: u64, size: u32) {
+        let end = offset.saturating_add(u64::from(size)).min(declared.size);
+        let Ok(plan) = self.plan(declared) else {
+            return;
+        };
+        if offset >= end {
+            return;
+        }
+        for index in plan.index_of(offset)..=plan.index_of(end - 1) {
+            if plan.range(index, declared.size).start >= offset {
+                let file = declared.id;
+                self.blocks.remove(&BlockId { file, index });
+            }
+        }
     }
 
     /// How long anybody waits for the source, as the options say.
@@ -276,7 +290,7 @@ impl Verifier {
             }
             Ok(run.freeze().slice(place(wanted.start)..place(wanted.end)))
         })
-        .map_err(|reason| VerifyError::new(declared.path, begin, length, reason))
+        .map_err(|reason| VerifyError::new(declared, None, begin..begin + length, reason))
     }
 
     /// Those bytes of a block that lie from `offset` to `end`.
@@ -336,7 +350,8 @@ impl Verifier {
     #[must_use]
     pub fn stalled(&self, declared: &Declared<'_>, offset: u64, length: u64) -> VerifyError {
         let waited = self.options.patience.unwrap_or_default();
-        VerifyError::new(declared.path, offset, length, Reason::Stalled(waited))
+        let range = offset..offset.saturating_add(length);
+        VerifyError::new(declared, None, range, Reason::Stalled(waited))
     }
 
     fn load(
@@ -347,7 +362,8 @@ impl Verifier {
     ) -> Result<Bytes, VerifyError> {
         let range = plan.range(index, declared.size);
         let length = range.end - range.start;
-        let refuse = |reason| VerifyError::new(declared.path, range.start, length, reason);
+        let chunk = matches!(plan, Plan::Chunks(_)).then_some(index);
+        let refuse = |reason| VerifyError::new(declared, chunk, range.clone(), reason);
         match plan {
             // Read once and not again soon: it is not kept open.
             Plan::Whole => self.with_new_file(declared, |file| {
@@ -399,7 +415,7 @@ impl Verifier {
                     Table::fill(&self.key, declared, file, read)
                 })
                 .map(Arc::new)
-                .map_err(|reason| VerifyError::new(declared.path, 0, declared.size, reason))?;
+                .map_err(|reason| VerifyError::new(declared, None, 0..declared.size, reason))?;
             self.tables
                 .put(declared.id, Arc::clone(&table), table.bytes());
             Ok(table)
@@ -472,31 +488,3 @@ const UNUSED_MAX: usize = 16;
 
 /// How much memory a cached block takes besides its bytes.
 const BLOCK_OVERHEAD: usize = 256;
-
-/// Up to `length` bytes, in a buffer that nobody else can reach.
-fn read_block(
-    buffers: &Buffers,
-    file: &dyn SourceFile,
-    offset: u64,
-    length: u64,
-) -> Result<Buffer, Reason> {
-    let length = usize::try_from(length).map_err(|error| Reason::Io(io::Error::other(error)))?;
-    let mut block = buffers.take(length);
-    let read = file.read_at(block.as_mut_slice(), offset);
-    block.truncate(read.map_err(Reason::Io)?);
-    Ok(block)
-}
-
-fn read_exact(
-    buffers: &Buffers,
-    declared: &Declared<'_>,
-    file: &dyn SourceFile,
-    offset: u64,
-    length: u64,
-) -> Result<Buffer, Reason> {
-    let block = read_block(buffers, file, offset, length)?;
-    if (block.len() as u64) < length {
-        return Err(declared.short(offset.saturating_add(block.len() as u64)));
-    }
-    Ok(block)
-}

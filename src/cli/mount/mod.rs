@@ -92,8 +92,9 @@ pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may b
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
-                      .manifest_digest, .trust, .refusals, .stalls, .copies and
-                      .counters, the last in Prometheus' form
+                      .manifest_digest, .trust, .refusal (of a file, the last),
+                      .refusals, .stalls, .copies and .counters, the last in
+                      Prometheus' form
   cache_dir=DIR       keep verified private copies of files of 1 MiB and more
                       in DIR, for the kernel to read by itself: large reads and
                       mapped files are as fast as on DIR. The copies have no
@@ -113,6 +114,10 @@ pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may b
                       reads the manifest: required (the default) is all that
                       this program knows, or nothing is mounted; best-effort is
                       what this kernel has; off is nothing
+  errors=MODE         what follows when content is not what the manifest declares:
+                      an I/O error for whoever reads it (eio, the default), or
+                      that and the end of the view: nothing more is given out,
+                      whoever asks for what, until it is unmounted (shutdown)
   recovery=MODE       when the process that serves dies, another one takes over,
                       and no reader sees it (auto, the default; Linux 6.9), or
                       everything is mounted anew, and who is using it gets
@@ -127,6 +132,8 @@ pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may b
                       manifest, behind continuity-unpinned: if nobody vouches
                       for it
   log=FILE            append the log to FILE
+  log_format=FORM     how its lines look: text (the default), logfmt (key=value
+                      pairs and nothing else), or json (an object a line)
 
 A value with a comma in it is written \"in quotation marks\", or with a backslash
 before the comma. In names, - and _ are the same. Of two options that contradict

@@ -145,6 +145,7 @@ fn set_up(
     words: &[OsString],
     role: Role,
 ) -> Result<Supervisor<impl FnMut(Program) -> Command>, Failure> {
+    logging::set_form(request.options.log_form);
     if let Some(log) = &request.options.log {
         logging::redirect(logging::open(log)?);
     }

@@ -1,5 +1,6 @@
 //! What a worker tells about itself and its mount, to root, on a socket:
-//! `status` is answered by JSON, `metrics` by the text form of Prometheus.
+//! `status` is answered by JSON, `metrics` by the text form of Prometheus, and
+//! `refusal INO` by why that inode was refused the last time, or by nothing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -11,12 +12,13 @@ use serde::Serialize;
 
 use crate::fs::Filesystem;
 use crate::fuse::Requests;
+use crate::inode::Ino;
 use crate::sandbox;
 
 /// How long it is waited for whoever asks.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest question, in bytes.
-const QUESTION_MAX: u64 = 16;
+const QUESTION_MAX: u64 = 64;
 
 /// What there is to tell.
 pub(super) struct Facts {
@@ -51,6 +53,9 @@ struct Status<'a> {
     refusals_by_reason: BTreeMap<&'static str, u64>,
     log_suppressed: u64,
     stalls: u64,
+    errors: &'static str,
+    /// Why nothing is given out any more, if that is so.
+    shutdown: Option<String>,
 }
 
 impl Facts {
@@ -77,11 +82,21 @@ impl Facts {
                 .collect(),
             log_suppressed: counters.log_suppressed,
             stalls: self.filesystem.stalls(),
+            errors: self.filesystem.on_refusal().as_str(),
+            shutdown: self.filesystem.shut_down_by().map(ToString::to_string),
         }
     }
 
     fn answer(&self, question: &[u8]) -> io::Result<String> {
-        match question.trim_ascii_end() {
+        let question = question.trim_ascii_end();
+        if let Some(ino) = question.strip_prefix(b"refusal ") {
+            let ino = std::str::from_utf8(ino).map(str::parse);
+            let Ok(Ok(ino)) = ino else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            return Ok(self.filesystem.last_refusal(Ino(ino)).unwrap_or_default());
+        }
+        match question {
             b"status" => Ok(serde_json::to_string(&self.status())? + "\n"),
             b"metrics" => Ok(metrics(&self.status()) + &self.filesystem.counters().to_string()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
@@ -137,6 +152,7 @@ fn metrics(status: &Status<'_>) -> String {
         ("requests_total", "counter", status.requests),
         ("requests_in_flight", "gauge", status.requests_in_flight),
         ("stall_replies_total", "counter", status.stalls),
+        ("shutdown", "gauge", u64::from(status.shutdown.is_some())),
     ] {
         text += &format!("# TYPE continuity_{name} {kind}\ncontinuity_{name} {value}\n");
     }

@@ -96,7 +96,7 @@ pub(in crate::cli) fn run(
     process::die_with_parent(true)?;
     // Nothing that is typed at the terminal reaches it.
     process::leave_session()?;
-    let link = Link::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let link = Arc::new(Link::from(io::stdin().as_fd().try_clone_to_owned()?));
     let begin = link.hear_supervisor().map_err(WorkerError::Alone)?;
     let Some(ToWorker::Begin {
         pin,
@@ -126,6 +126,7 @@ pub(in crate::cli) fn run(
             log.as_ref().map(File::as_fd),
         ],
     )?;
+    logging::set_form(request.options.log_form);
     verbosity.init();
     if let Some(log) = log {
         logging::redirect(log);
@@ -168,6 +169,12 @@ pub(in crate::cli) fn run(
         );
     }
     filesystem.mounted(device_number);
+    let supervisor = Arc::clone(&link);
+    filesystem.when_shut_down(move || {
+        if let Err(error) = supervisor.tell_supervisor(FromWorker::ShutDown) {
+            log::warn!("event=shutdown_untold error={:?}", error.to_string());
+        }
+    });
     let connection = Connection::from(connection);
     let filesystem = Arc::new(filesystem);
     let session = Session::adopt(&connection, &init, turn, Arc::clone(&filesystem))
@@ -235,6 +242,7 @@ fn load(
     let presentation = request.options.presentation.within(known);
     let filesystem =
         Filesystem::new(table, verifier, presentation, Some(digest)).with_voucher(voucher);
+    let filesystem = filesystem.with_errors(request.options.errors);
     Ok((filesystem, digest))
 }
 

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use log::Level;
 
+use crate::cli::logfmt::LogForm;
 use crate::cli::manifest_file::ManifestFile;
 use crate::cli::trust::TrustArguments;
-use crate::fs::Presentation;
+use crate::fs::{OnRefusal, Presentation};
 use crate::sandbox;
 use crate::sys::{self, mount::MountAttributes};
 use crate::verify;
@@ -48,6 +49,10 @@ pub struct Options {
     pub verifier: verify::Options,
     /// How much of the sandbox there must be: `sandbox=`.
     pub sandbox: sandbox::Mode,
+    /// How its lines look: `log_format=`.
+    pub log_form: LogForm,
+    /// What follows when content is refused: `errors=`.
+    pub errors: OnRefusal,
     /// Whether another worker takes over when one dies: `recovery=`.
     pub hand_over: bool,
     /// Whether others than the user who mounts may look in.
@@ -85,6 +90,8 @@ impl Default for Options {
                 ..verify::Options::default()
             },
             sandbox: sandbox::Mode::default(),
+            log_form: LogForm::default(),
+            errors: OnRefusal::default(),
             hand_over: true,
             allow_other: false,
             allow_root: false,

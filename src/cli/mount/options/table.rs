@@ -7,8 +7,8 @@ use crate::sys::mount::AccessTime;
 
 use super::Options;
 use super::value::{
-    self, parse_max_read, parse_memory, parse_open_files, parse_recovery, parse_size, parse_time,
-    parse_timeout,
+    self, parse_errors, parse_log_form, parse_max_read, parse_memory, parse_open_files,
+    parse_recovery, parse_size, parse_time, parse_timeout,
 };
 
 /// What becomes of an option.
@@ -100,6 +100,12 @@ pub(super) const TABLE: &[(&str, Meaning)] = &[
         Flag(|options| options.attributes.directory_access_time = true),
     ),
     ("dirsync", Nothing),
+    (
+        "errors",
+        Value(|options, text| {
+            value::parse(text, parse_errors).map(|errors| options.errors = errors)
+        }),
+    ),
     ("exec", Flag(|options| options.attributes.exec = true)),
     ("fscontext", Label),
     (
@@ -131,6 +137,12 @@ pub(super) const TABLE: &[(&str, Meaning)] = &[
         Value(|options, value| {
             options.log = Some(value.into());
             Ok(())
+        }),
+    ),
+    (
+        "log_format",
+        Value(|options, text| {
+            value::parse(text, parse_log_form).map(|form| options.log_form = form)
         }),
     ),
     (

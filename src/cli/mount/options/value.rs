@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use crate::fs::{IdMap, IdMapError};
+use crate::cli::logfmt::LogForm;
+use crate::fs::{IdMap, IdMapError, OnRefusal};
 use crate::manifest::Timestamp;
 
 /// Reads text, which most values are.
@@ -106,6 +107,22 @@ pub(super) fn parse_open_files(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|count| (1..=65_536).contains(count));
     count.ok_or_else(|| "not a number from 1 to 65536".to_owned())
+}
+
+/// What follows when content is refused.
+pub(super) fn parse_errors(text: &str) -> Result<OnRefusal, String> {
+    [OnRefusal::Error, OnRefusal::Shutdown]
+        .into_iter()
+        .find(|errors| errors.as_str() == text)
+        .ok_or_else(|| "neither \"eio\" nor \"shutdown\"".to_owned())
+}
+
+/// How the lines of the log look.
+pub(super) fn parse_log_form(text: &str) -> Result<LogForm, String> {
+    LogForm::ALL
+        .into_iter()
+        .find(|form| form.as_str() == text)
+        .ok_or_else(|| "none of \"text\", \"logfmt\" and \"json\"".to_owned())
 }
 
 /// Whether another worker takes over.
