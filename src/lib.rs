@@ -14,13 +14,14 @@
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
 //! | 5 | [`inode`]: the immutable inode table |
 //! | 6 | [`fs`]: the filesystem, one method for each operation |
-//! | 7 | [`apply`], [`fuse`], [`build`], [`cat`], [`list`], [`rootfs`], then [`check`], [`archive`] |
+//! | 7 | [`apply`], [`audit`], [`fuse`], [`build`], [`cat`], [`list`], [`rootfs`], then [`check`], [`archive`] |
 //! | 8 | [`supervisor`]: the process that mounts, and the one that serves |
 //! | 9 | [`cli`] |
 
 pub mod apply;
 pub mod archive;
 pub mod attributes;
+pub mod audit;
 pub mod build;
 pub mod cat;
 pub mod check;

@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 13] = [
     &["verify"],
     &["inode"],
     &["fs"],
-    &["apply", "build", "cat", "fuse", "list", "rootfs"],
+    &["apply", "audit", "build", "cat", "fuse", "list", "rootfs"],
     &["archive", "check"],
     &["supervisor"],
     &["cli"],

@@ -55,8 +55,16 @@ impl<W: Write> JsonFindings<W> {
     ///
     /// # Errors
     /// Whatever writing says.
-    pub fn finish(mut self, summary: &Summary) -> io::Result<W> {
-        self.write(&SummaryObject(summary))?;
+    pub fn finish(self, summary: &Summary) -> io::Result<W> {
+        self.finish_with(&SummaryObject(summary))
+    }
+
+    /// The same with a summary of another kind.
+    ///
+    /// # Errors
+    /// Whatever writing says.
+    pub fn finish_with(mut self, summary: &impl Serialize) -> io::Result<W> {
+        self.write(summary)?;
         let end = match self.form {
             JsonForm::Array => "\n]\n",
             JsonForm::Lines => "\n",
@@ -70,7 +78,11 @@ impl<W: Write> JsonFindings<W> {
         &mut self.out
     }
 
-    fn write(&mut self, object: &impl Serialize) -> io::Result<()> {
+    /// Writes a finding of another kind.
+    ///
+    /// # Errors
+    /// Whatever writing says.
+    pub fn write(&mut self, object: &impl Serialize) -> io::Result<()> {
         self.out.write_all(self.before.as_bytes())?;
         self.before = match self.form {
             JsonForm::Array => ",\n",

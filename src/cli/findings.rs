@@ -25,7 +25,7 @@ pub(super) struct FormArguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     Text,
     Json,
     Ndjson,
@@ -63,9 +63,13 @@ enum Sink<'a> {
 }
 
 impl FormArguments {
+    pub const fn form(&self) -> Form {
+        if self.json { Form::Json } else { self.format }
+    }
+
     /// `shown` is what must not get mixed up with the findings.
     pub fn writer<'a>(&self, quiet: bool, words: Words<'a>, shown: Shown) -> FindingsWriter<'a> {
-        let form = if self.json { Form::Json } else { self.format };
+        let form = self.form();
         let json = |form| Sink::Json(JsonFindings::new(Output::stdout(), form));
         let sink = match form {
             _ if quiet => Sink::Nothing,
@@ -176,7 +180,7 @@ fn tell_trouble(trouble: &Trouble) {
 }
 
 /// Who looks at a terminal wants to see each line when it is known.
-fn flush_for_people(out: &mut Output) -> io::Result<()> {
+pub(super) fn flush_for_people(out: &mut Output) -> io::Result<()> {
     if io::stdout().is_terminal() {
         out.flush()?;
     }

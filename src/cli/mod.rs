@@ -6,6 +6,7 @@
 mod apply;
 mod archive_file;
 mod attributes;
+mod audit;
 mod build;
 mod cat;
 mod check;
@@ -105,6 +106,7 @@ enum Command {
     Mount(mount::Arguments),
     Mounts(mounts::Arguments),
     Umount(umount::Arguments),
+    Audit(audit::Arguments),
     Cat(cat::Arguments),
     Export(export::Arguments),
     Ls(ls::Arguments),
@@ -132,6 +134,7 @@ impl Command {
             Self::Mount(arguments) => mount::run(arguments, words, is_supervisor),
             Self::Mounts(arguments) => mounts::run(arguments),
             Self::Umount(arguments) => umount::run(arguments),
+            Self::Audit(arguments) => audit::run(arguments, quiet),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 use rustix::fs::{Advice, OFlags};
 
@@ -63,6 +64,25 @@ pub fn retry_on_interrupt<T>(mut operation: impl FnMut() -> io::Result<T>) -> io
 #[must_use]
 pub const fn is_direct(flags: i32) -> bool {
     OFlags::from_bits_retain(flags.cast_unsigned()).contains(OFlags::DIRECT)
+}
+
+/// Opens a regular file for reading, past the page cache if that is wanted
+/// (`O_DIRECT`). Where a link or a pipe has taken its place, nothing is followed, and
+/// nobody waits.
+///
+/// # Errors
+/// As open(2), and for what is no regular file.
+pub fn open_regular(path: &Path, direct: bool) -> io::Result<File> {
+    let mut flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags.set(OFlags::DIRECT, direct);
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
 }
 
 /// Tells the kernel that the file will be read from its beginning to its end.

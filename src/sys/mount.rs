@@ -382,6 +382,15 @@ pub fn seen(file_system: &str) -> io::Result<Vec<Seen>> {
         .collect())
 }
 
+/// How many inodes a filesystem has, and how many bytes, as it says itself.
+///
+/// # Errors
+/// As statvfs(3).
+pub fn extent(place: &std::path::Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statvfs(place)?;
+    Ok((found.f_files, found.f_blocks.saturating_mul(found.f_frsize)))
+}
+
 fn seen_in(line: &[u8], file_system: &[u8]) -> Option<Seen> {
     let mut fields = line.split(|byte| *byte == b' ');
     let device = std::str::from_utf8(fields.nth(2)?).ok()?;

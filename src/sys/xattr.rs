@@ -75,6 +75,15 @@ fn with_growing_buffer(
     }
 }
 
+/// The value of one extended attribute, of a path whose last part is not followed.
+///
+/// # Errors
+/// As lgetxattr(2).
+pub fn value(path: &std::path::Path, name: &str) -> io::Result<Vec<u8>> {
+    let get = |buffer: &mut [u8]| rustix::fs::lgetxattr(path, name, buffer);
+    Ok(with_growing_buffer(get)?)
+}
+
 /// Sets an extended attribute, also of a file that is held by an `O_PATH`
 /// descriptor.
 ///
