@@ -5,6 +5,7 @@
 #   make test         format, lints, all tests; mounts for real, so it needs root
 #   make simulate SEEDS=N  a source that lies, by so many seeds (five minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
+#   make figures FRACTION=N  the long runs of docs/security.md, or so much of them (two hours; root)
 #   make fuzz         all fuzz targets, MINUTES=n each (needs cargo-fuzz)
 #   make bench        the figures of docs/performance.md (half an hour)
 #   make bench-quick  a first look at them (a minute)
@@ -24,7 +25,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
+.PHONY: all demo test lint simulate endure figures fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -50,6 +51,15 @@ endure:
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test supervision -- --test-threads=1 --nocapture no_reader_sees
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test killed -- --test-threads=1 --nocapture the_next_mount
+
+FRACTION ?= 1
+FIGURES ?= flips swaps bombs soak
+figures:
+	@sh tests/needs.sh test
+	@for test in $(FIGURES); do \
+		CONTINUITY_FIGURES=$(FRACTION) $(CARGO) test --release --locked --quiet --test $$test -- \
+			--test-threads=1 --nocapture || exit 1; \
+	done
 
 SEEDS ?= 100000
 simulate:

@@ -1,0 +1,257 @@
+//! Everything goes wrong, one thing after the other, for as long as is wanted, and the
+//! worker is killed now and then: nobody gets a wrong byte, nobody waits for ever, and
+//! in the end nothing has grown.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod figures;
+mod mounted;
+mod tree;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use figures::{Dice, Run, amount, grouped, is_long};
+use mounted::{Mount, child_of, in_time, run, wait_until};
+use rustix::fs::Advice;
+use serde_json::Value;
+use tempfile::TempDir;
+use tree::{build, continuity, scratch, text};
+
+const FILES: usize = 60;
+
+struct Scene {
+    scratch: TempDir,
+    contents: Vec<Vec<u8>>,
+    mount: Mount,
+}
+
+type Fault = (&'static str, fn(&Path));
+
+/// What happens to a file of the backing.
+const FAULTS: [Fault; 7] = [
+    ("flip", |path| {
+        let mut options = File::options();
+        let file = options.read(true).write(true).open(path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 0).unwrap();
+        file.write_all_at(&[!byte[0]], 0).unwrap();
+    }),
+    ("shorter", |path| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_len(10).unwrap();
+    }),
+    ("longer", |path| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_len(file.metadata().unwrap().len() + 1).unwrap();
+    }),
+    ("gone", |path| fs::remove_file(path).unwrap()),
+    ("pipe", |path| {
+        fs::remove_file(path).unwrap();
+        run("mkfifo", [path]);
+    }),
+    ("link", |path| {
+        fs::remove_file(path).unwrap();
+        symlink("/etc/passwd", path).unwrap();
+    }),
+    ("directory", |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+];
+
+impl Scene {
+    fn new() -> Self {
+        let scratch = scratch();
+        let tree = scratch.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut dice = Dice(1);
+        let contents: Vec<_> = (0..FILES)
+            .map(|number| match number % 20 {
+                0 => dice.bytes(3 << 20),
+                1 => dice.bytes(300_000),
+                _ => dice.bytes(6000),
+            })
+            .collect();
+        for (number, content) in contents.iter().enumerate() {
+            fs::write(tree.join(number.to_string()), content).unwrap();
+        }
+        let manifest = build(&scratch, &tree, &[]);
+        let mount = Mount::with(&manifest, &tree, &[]);
+        Self {
+            scratch,
+            contents,
+            mount,
+        }
+    }
+
+    fn backing(&self, number: usize) -> PathBuf {
+        self.scratch.path().join("tree").join(number.to_string())
+    }
+
+    /// A file as it was, made anew.
+    fn repair(&self, number: usize) {
+        let (path, anew) = (self.backing(number), self.backing(FILES));
+        fs::write(&anew, &self.contents[number]).unwrap();
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir(&path).unwrap();
+        }
+        fs::rename(anew, path).unwrap();
+    }
+
+    /// Reads a file that the kernel may not have; whether it was refused.
+    fn read(&self, number: usize) -> bool {
+        let read = || -> io::Result<Vec<u8>> {
+            let file = File::open(self.mount.join(number.to_string()))?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+            let mut bytes = vec![0; self.contents[number].len()];
+            file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        match read() {
+            Ok(bytes) => {
+                assert!(bytes == self.contents[number], "wrong bytes");
+                false
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(5));
+                true
+            }
+        }
+    }
+
+    /// Memory of both processes, in bytes; nothing while there is only one.
+    fn memory(&self) -> Option<u64> {
+        let of = |pid: u32| -> Option<u64> {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+            let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kibibytes * 1024)
+        };
+        Some(of(self.mount.pid())? + of(child_of(self.mount.pid())?)?)
+    }
+}
+
+/// Bytes an hour, by least squares.
+fn slope(samples: &[(f64, f64)]) -> f64 {
+    let count = samples.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
+    let (at, value) = (mean(|sample| sample.0), mean(|sample| sample.1));
+    let (mut up, mut down) = (0.0, 0.0);
+    for sample in samples {
+        up += (sample.0 - at) * (sample.1 - value);
+        down += (sample.0 - at).powi(2);
+    }
+    if down == 0.0 { 0.0 } else { up / down * 3600.0 }
+}
+
+#[test]
+fn everything_goes_wrong_and_nothing_grows() {
+    let told = Run::begin("soak: 64 readers, a fault a second, a kill a minute");
+    let seconds = amount(3600, 5);
+    let kill_each = Duration::from_secs(if is_long() { 60 } else { 2 });
+    let scene = Scene::new();
+    let readers = if is_long() { 64 } else { 8 };
+    let done = AtomicBool::new(false);
+    let (reads, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    let longest = AtomicU64::new(0);
+    let (mut faults, mut kills) = (0_u64, 0_u64);
+    let mut samples = Vec::new();
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..readers)
+            .map(|reader| {
+                let (scene, done) = (&scene, &done);
+                let (reads, refused, longest) = (&reads, &refused, &longest);
+                scope.spawn(move || {
+                    let mut dice = Dice(reader);
+                    while !done.load(Ordering::Relaxed) {
+                        let begin = Instant::now();
+                        let is_refused = scene.read(dice.below(FILES as u64) as usize);
+                        longest.fetch_max(begin.elapsed().as_millis() as u64, Ordering::Relaxed);
+                        reads.fetch_add(1, Ordering::Relaxed);
+                        refused.fetch_add(u64::from(is_refused), Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let begin = Instant::now();
+        let mut killed = begin;
+        while begin.elapsed() < Duration::from_secs(seconds)
+            && !readers.iter().any(thread::ScopedJoinHandle::is_finished)
+        {
+            let number = (faults as usize * 7) % FILES;
+            let (_, fault) = FAULTS[faults as usize % FAULTS.len()];
+            fault(&scene.backing(number));
+            faults += 1;
+            thread::sleep(Duration::from_millis(if is_long() { 500 } else { 100 }));
+            scene.repair(number);
+            thread::sleep(Duration::from_millis(if is_long() { 500 } else { 100 }));
+            if let Some(memory) = scene.memory() {
+                samples.push((begin.elapsed().as_secs_f64(), memory as f64));
+            }
+            if killed.elapsed() >= kill_each {
+                let before = scene.mount.worker();
+                scene.mount.signal_worker("KILL");
+                let is_another = || {
+                    let worker = child_of(scene.mount.pid());
+                    worker.is_some_and(|worker| worker != before)
+                };
+                wait_until(is_another, || scene.mount.log());
+                kills += 1;
+                killed = Instant::now();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    // All is well again.
+    for number in 0..FILES {
+        assert!(!scene.read(number), "{number}");
+    }
+    let place = scene.mount.path().to_str().unwrap().to_owned();
+    let in_flight = || {
+        let output = in_time("mounts", || continuity(["mounts", "--json"]));
+        let lines = text(&output.stdout);
+        let mut objects = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ours = objects.find(|object| object["mountpoint"] == place);
+        ours.map(|object| object["requests_in_flight"].clone())
+    };
+    wait_until(
+        || in_flight() == Some(0.into()),
+        || format!("in flight: {:?}", in_flight()),
+    );
+    let open = fs::read_dir(format!("/proc/{}/fd", scene.mount.worker())).unwrap();
+    let open = open.count();
+    assert!(open <= 256, "{open} descriptors");
+    assert!(kills > 0 || is_long());
+    // The first minutes, in which everything is filled, do not count.
+    let settled: Vec<_> = samples.iter().skip(samples.len() / 6).copied().collect();
+    let slope = slope(&settled) / f64::from(1 << 20);
+    let peak = samples.iter().map(|sample| sample.1).fold(0.0, f64::max);
+    if seconds >= 1800 {
+        assert!(slope <= 8.0, "{slope} MiB an hour");
+    }
+    assert!(scene.mount.unmount().success());
+    told.tell(format!(
+        "{seconds} s, {} faults, {} kills, {} reads: {} EIO, none wrong; longest read {} ms, memory {:+.2} MiB/h, at most {:.0} MiB, {open} descriptors, 0 in flight",
+        grouped(faults),
+        grouped(kills),
+        grouped(reads.into_inner()),
+        grouped(refused.into_inner()),
+        longest.into_inner(),
+        slope,
+        peak / f64::from(1 << 20)
+    ));
+}
