@@ -117,6 +117,22 @@ fn a_good_mount_has_nothing_to_tell() {
     assert!(mount.unmount().success());
 }
 
+/// A part of a mount has the paths of the whole.
+#[test]
+fn a_directory_in_a_mount_can_be_audited() {
+    let scene = Scene::new();
+    scene.damage("many/500", 0);
+    let mount = scene.mount(&[]);
+    let output = continuity(["audit", mount.join("many").to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    let shown = text(&output.stdout);
+    assert!(
+        shown.starts_with("/many/500: reason=digest_mismatch "),
+        "{shown}"
+    );
+    assert!(mount.unmount().success());
+}
+
 #[test]
 fn says_what_is_refused_and_why() {
     let scene = Scene::new();

@@ -72,8 +72,10 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     let root = place.canonicalize().map_err(cannot)?;
     let device = root.metadata().map_err(cannot)?.dev();
     let seen = mount::seen(FILE_SYSTEM)?;
-    let ours = |seen: &&Seen| seen.device_number == device;
-    let Some(mount) = seen.iter().rfind(ours) else {
+    let ours = || seen.iter().filter(|seen| seen.device_number == device);
+    let below = ours().filter(|seen| root.starts_with(&seen.path));
+    let nearest = below.max_by_key(|seen| seen.path.as_os_str().len());
+    let Some(mount) = nearest.or_else(|| ours().next_back()) else {
         let place = Escaped(place.as_os_str().as_bytes());
         return Err(format!("{place:?} is no continuity mount").into());
     };
@@ -85,6 +87,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     expect(&root, &seen, &options.progress);
     let mut writer = Writer {
         root: &root,
+        inner: root.strip_prefix(&mount.path).unwrap_or(Path::new("")),
         mount,
         sink: Sink::new(arguments.form.form(), quiet),
         shown: arguments.progress.show(quiet, &options.progress),
@@ -112,6 +115,8 @@ fn expect(root: &Path, seen: &[Seen], progress: &Progress) {
 /// has no place for it.
 struct Writer<'a> {
     root: &'a Path,
+    /// Where that is in the mount.
+    inner: &'a Path,
     mount: &'a Seen,
     sink: Sink,
     shown: Shown,
@@ -141,7 +146,7 @@ impl Sink {
 impl Writer<'_> {
     fn tell(&mut self, finding: &Finding) -> io::Result<()> {
         let told = Told {
-            path: in_mount(&finding.path),
+            path: in_mount(&self.inner.join(&finding.path)),
             why: match finding.wrong {
                 Wrong::Refused { .. } => self.why(finding),
                 Wrong::Trouble(_) => String::new(),
@@ -239,6 +244,10 @@ impl Writer<'_> {
 fn in_mount(path: &Path) -> Vec<u8> {
     let mut bytes = b"/".to_vec();
     bytes.extend_from_slice(path.as_os_str().as_bytes());
+    // Of the root itself, for joining nothing leaves a slash.
+    if bytes.len() > 1 && bytes.ends_with(b"/") {
+        bytes.pop();
+    }
     bytes
 }
 

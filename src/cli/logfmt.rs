@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde::Serializer;
+use serde::ser::SerializeMap;
+use serde_json::Value;
 
 use crate::escape::Escaped;
 
@@ -46,19 +48,7 @@ impl LogForm {
                 None => message.to_owned(),
             },
             Self::Logfmt => logfmt(time, level, message),
-            Self::Json => {
-                let mut object = Map::new();
-                if let Some(time) = time {
-                    object.insert("time".into(), time.into());
-                }
-                object.insert("level".into(), word(level).into());
-                let (pairs, rest) = split(message);
-                object.extend(pairs.iter().map(|pair| pair.to_json()));
-                if !rest.is_empty() {
-                    object.insert("message".into(), shorten(rest).into());
-                }
-                Value::Object(object).to_string()
-            }
+            Self::Json => json(time, level, message),
         }
     }
 }
@@ -70,16 +60,51 @@ fn logfmt(time: Option<&str>, level: log::Level, message: &str) -> String {
     }
     line += "level=";
     line += word(level);
-    let (_, rest) = split(message);
-    let pairs = message.strip_suffix(rest).unwrap_or(message).trim_end();
-    if !pairs.is_empty() {
-        line.push(' ');
-        line += pairs;
+    let (pairs, rest) = event(message);
+    for Pair { key, value } in pairs {
+        line += &if value.is_empty() || value.contains([' ', '"', '=']) {
+            format!(" {key}=\"{value}\"")
+        } else {
+            format!(" {key}={value}")
+        };
     }
     if !rest.is_empty() {
         line += &format!(" message={:?}", Escaped(rest.as_bytes()));
     }
     line
+}
+
+fn json(time: Option<&str>, level: log::Level, message: &str) -> String {
+    let mut line = Vec::new();
+    let mut serializer = serde_json::Serializer::new(&mut line);
+    let (pairs, rest) = event(message);
+    let mut write = || -> Result<(), serde_json::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(time) = time {
+            map.serialize_entry("time", time)?;
+        }
+        map.serialize_entry("level", word(level))?;
+        for pair in &pairs {
+            let (key, value) = pair.to_json();
+            map.serialize_entry(&key, &value)?;
+        }
+        if !rest.is_empty() {
+            map.serialize_entry("message", &shorten(rest))?;
+        }
+        map.end()
+    };
+    // Nothing in it can fail.
+    let _ = write();
+    String::from_utf8(line).unwrap_or_default()
+}
+
+/// The pairs of an event, and the words behind them. What is none is words alone.
+fn event(message: &str) -> (Vec<Pair<'_>>, &str) {
+    if message.starts_with("event=") {
+        split(message)
+    } else {
+        (Vec::new(), message)
+    }
 }
 
 const fn word(level: log::Level) -> &'static str {
@@ -160,9 +185,18 @@ fn first(text: &str) -> Option<(Pair<'_>, &str)> {
         return None;
     }
     let Some(quoted) = behind.strip_prefix('"') else {
-        let end = behind.find(' ').unwrap_or(behind.len());
-        let (value, rest) = behind.split_at_checked(end)?;
-        return Some((Pair { key, value }, rest));
+        // What stands in parentheses may have spaces.
+        let mut depth = 0_usize;
+        let end = behind.find(|c| {
+            match c {
+                '(' => depth = depth.saturating_add(1),
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c == ' ' && depth == 0
+        });
+        let (value, rest) = behind.split_at_checked(end.unwrap_or(behind.len()))?;
+        return (depth == 0).then_some((Pair { key, value }, rest));
     };
     let mut is_escaped = false;
     let end = quoted.find(|c| {
@@ -204,6 +238,8 @@ mod tests {
             ("a=", 1),
             ("a=\"b\"c", 0),
             ("a=1  b=2", 2),
+            ("a=full(2 b=1) c=3", 2),
+            ("a=full(2 b=1", 0),
         ] {
             assert_eq!(split(message).0.len(), count, "{message}");
         }
@@ -221,6 +257,12 @@ mod tests {
         assert_eq!(value["path"], r#"/a b"c\\\xff"#);
         assert_eq!((&value["off"], &value["time"]), (&7.into(), &"T".into()));
         assert_eq!(value["message"], "and more x=1");
+        assert!(
+            line(LogForm::Json)
+                .starts_with(r#"{"time":"T","level":"error","event":"refused","path""#)
+        );
+        let sandbox = LogForm::Logfmt.line(None, Level::Warn, "event=sandbox a=full(2 x)");
+        assert_eq!(sandbox, r#"level=warn event=sandbox a="full(2 x)""#);
         let words = LogForm::Logfmt.line(None, Level::Info, "mounted \"/x\"");
         assert_eq!(words, r#"level=info message="mounted \"/x\"""#);
         let (pairs, rest) = split(&words);
@@ -229,7 +271,7 @@ mod tests {
 
     #[test]
     fn long_values_are_cut() {
-        let message = format!("path=\"{}\"", "\u{e9}".repeat(20_000));
+        let message = format!("event=x path=\"{}\"", "\u{e9}".repeat(20_000));
         let line = LogForm::Json.line(None, Level::Warn, &message);
         let value: Value = serde_json::from_str(&line).unwrap();
         let path = value["path"].as_str().unwrap();

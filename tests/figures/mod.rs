@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The fraction of the whole that is asked for, if one is.
 fn fraction() -> Option<f64> {
@@ -39,8 +39,13 @@ impl Run {
     pub fn tell(&self, result: impl Display) {
         let date = std::process::Command::new("date").arg("+%F").output();
         let date = String::from_utf8(date.unwrap().stdout).unwrap();
-        let took = Duration::from_secs(self.begin.elapsed().as_secs());
-        println!("| {} | {} | {result} | {took:?} |", date.trim(), self.what);
+        let took = self.begin.elapsed().as_secs_f64();
+        // The test runner may have begun a line.
+        println!(
+            "\n| {} | {} | {result} | {took:.1} s |",
+            date.trim(),
+            self.what
+        );
     }
 }
 
