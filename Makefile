@@ -5,6 +5,7 @@
 #   make test         format, lints, all tests; mounts for real, so it needs root
 #   make simulate SEEDS=N  a source that lies, by so many seeds (five minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
+#   make sweep        system calls of the process that serves fail (needs strace; minutes; root)
 #   make figures FRACTION=N  the long runs of docs/security.md, or so much of them (two hours; root)
 #   make fuzz         all fuzz targets, MINUTES=n each (needs cargo-fuzz)
 #   make bench        the figures of docs/performance.md (half an hour)
@@ -25,7 +26,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure figures fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
+.PHONY: all demo test lint simulate endure figures sweep fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -60,6 +61,10 @@ figures:
 		CONTINUITY_FIGURES=$(FRACTION) $(CARGO) test --release --locked --quiet --test $$test -- \
 			--test-threads=1 --nocapture || exit 1; \
 	done
+
+sweep:
+	@sh tests/needs.sh sweep
+	CONTINUITY_FIGURES=$(FRACTION) $(CARGO) test --release --locked --quiet --test sweep -- --ignored --nocapture
 
 SEEDS ?= 100000
 simulate:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs.sh demo|test|bench|fuzz|instructions|deb
+# needs.sh demo|test|bench|fuzz|instructions|deb|sweep
 #
 # Checks what the demo, the tests, the benchmarks or the package need. On Debian and its
 # kin, root installs what is missing; everywhere else one line says what it is.
@@ -22,6 +22,9 @@ programs() {
 	[ "$(id -u)" = 0 ] || need fusermount3 fuse3
 	if [ "$1" = fuzz ]; then
 		need g++ g++
+	fi
+	if [ "$1" = sweep ]; then
+		need strace strace
 	fi
 	if [ "$1" = bench ]; then
 		need python3 python3

@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::sys::Stat;
 use crate::sys::file;
+use crate::sys::{Errno, Stat};
 
 /// How much is read at once, in bytes: as much as the kernel asks a mount for.
 const STEP: usize = 1 << 20;
@@ -34,7 +34,23 @@ impl Reader {
         device: u64,
         count: &mut impl FnMut(u64),
     ) -> io::Result<u64> {
-        let mut file = file::open_regular(path, !self.cached)?;
+        match self.read_by(path, !self.cached, device, count) {
+            // A private copy may lie where nothing can be read in this way.
+            Err(error) if is_unsupported(&error) && !self.cached => {
+                self.read_by(path, false, device, count)
+            }
+            read => read,
+        }
+    }
+
+    fn read_by(
+        &mut self,
+        path: &Path,
+        direct: bool,
+        device: u64,
+        count: &mut impl FnMut(u64),
+    ) -> io::Result<u64> {
+        let mut file = file::open_regular(path, direct)?;
         if Stat::of(&file)?.device != device {
             return Err(io::Error::other("something else is mounted there"));
         }
@@ -50,4 +66,9 @@ impl Reader {
             count(done as u64);
         }
     }
+}
+
+/// That `O_DIRECT` is not to be had, which open(2) says, or the first read(2).
+fn is_unsupported(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }

@@ -1,0 +1,192 @@
+//! System calls of the worker fail, one kind after the other, at one place after the
+//! other: readers get what was declared, or EIO, and soon; and all is well again
+//! afterwards. strace(1) makes them fail, so `make sweep` runs this, and `make test`
+//! does not.
+//!
+//! The worker has no sandbox here: strace puts the number -1 in the place of a call that
+//! is to fail, for which seccomp would kill it.
+//!
+//! Not among them: failures of writev(2), by which a reply is lost, and of read(2) but
+//! for EINTR and EAGAIN, of which fuser ends; the supervisor makes that good, five times
+//! in ten seconds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod figures;
+mod mounted;
+mod tree;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use figures::{Dice, Run, amount, grouped};
+use mounted::{Mount, in_time, wait_until};
+use rustix::fs::Advice;
+use tempfile::TempDir;
+use tree::{build, scratch};
+
+/// How a call goes wrong, in the words of strace.
+const FAULTS: [(&str, &[&str]); 7] = [
+    (
+        "openat2",
+        &[
+            "error=EIO",
+            "error=EINTR",
+            "error=ENOMEM",
+            "error=EMFILE",
+            "error=ESTALE",
+            "error=EAGAIN",
+            "error=EACCES",
+            "error=ENOENT",
+        ],
+    ),
+    (
+        "pread64",
+        &[
+            "error=EIO",
+            "error=EINTR",
+            "error=ENOMEM",
+            "error=ESTALE",
+            "error=EAGAIN",
+            "retval=0",
+            "retval=1",
+            "delay_enter=200000",
+        ],
+    ),
+    ("fstat", &["error=EIO", "error=ENOMEM", "error=ESTALE"]),
+    ("read", &["error=EINTR", "error=EAGAIN"]),
+    ("mmap", &["error=ENOMEM"]),
+    ("madvise", &["error=EINVAL", "error=ENOMEM"]),
+    ("fadvise64", &["error=EINVAL", "error=EIO"]),
+];
+
+struct Scene {
+    _scratch: TempDir,
+    files: Vec<(String, Vec<u8>)>,
+    mount: Mount,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scratch = scratch();
+        let tree = scratch.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut dice = Dice(1);
+        let sizes = [10, 6000, 100_000, 300_000, 2_500_000, 20, 9000];
+        let files: Vec<_> = sizes
+            .iter()
+            .enumerate()
+            .map(|(number, size)| (number.to_string(), dice.bytes(*size)))
+            .collect();
+        for (name, content) in &files {
+            fs::write(tree.join(name), content).unwrap();
+        }
+        // Some of them are hashed in full first, and some in chunks.
+        let manifest = build(&scratch, &tree, &["--chunk-threshold=2600000"]);
+        let options = "sandbox=off,block_cache=0,table_cache=0,open_files=1";
+        let mount = Mount::with(&manifest, &tree, &["-o", options]);
+        Self {
+            _scratch: scratch,
+            files,
+            mount,
+        }
+    }
+
+    /// Reads all files, of which the kernel shall have nothing; how many were refused.
+    fn read_all(&self) -> usize {
+        let read = |path: PathBuf, size: usize| -> io::Result<Vec<u8>> {
+            let file = File::open(path)?;
+            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+            let mut bytes = vec![0; size];
+            file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        let mut refused = 0;
+        for (name, content) in &self.files {
+            match read(self.mount.join(name), content.len()) {
+                Ok(bytes) => assert!(bytes == *content, "wrong bytes of {name}"),
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), Some(5), "{name}");
+                    refused += 1;
+                }
+            }
+        }
+        refused
+    }
+}
+
+/// A tracer, which lets go when this is dropped.
+struct Tracer(Child);
+
+impl Tracer {
+    fn attach(pid: u32, call: &str, fault: &str, first: u64) -> Self {
+        let child = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-p", &pid.to_string()])
+            .args(["-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:{fault}:when={first}+5")])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let tracer = Self(child);
+        let is_traced = || {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            tasks.flatten().all(|task| {
+                let status = fs::read_to_string(task.path().join("status"));
+                status.map_or(true, |status| !status.contains("TracerPid:\t0\n"))
+            })
+        };
+        wait_until(is_traced, || "strace traces nothing".to_owned());
+        tracer
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-s", "INT", &pid]).status();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs strace, and minutes: make sweep"]
+fn every_call_fails_in_turn() {
+    let run = Run::begin("failing system calls of the worker, by strace");
+    let places = amount(50, 1);
+    let scene = Scene::new();
+    assert_eq!(scene.read_all(), 0);
+    let worker = scene.mount.worker();
+    let (mut cases, mut refused) = (0_u64, 0_u64);
+    for (call, faults) in FAULTS {
+        for fault in faults {
+            let mut of_fault = 0;
+            for first in 1..=places {
+                let name = format!("{call} {fault} {first}");
+                let tracer = Tracer::attach(worker, call, fault, first);
+                of_fault += in_time(&name, || scene.read_all());
+                drop(tracer);
+                cases += 1;
+                assert_eq!(
+                    in_time(&name, || scene.read_all()),
+                    0,
+                    "{name}: not well again"
+                );
+            }
+            println!("{call} {fault}: {of_fault} reads of {places} x 7 refused");
+            refused += of_fault as u64;
+        }
+    }
+    assert_eq!(scene.mount.worker(), worker, "{}", scene.mount.log());
+    assert!(scene.mount.unmount().success());
+    run.tell(format!(
+        "{} cases: {} reads refused with EIO, no wrong byte, none waits, the worker lives",
+        grouped(cases),
+        grouped(refused)
+    ));
+}
