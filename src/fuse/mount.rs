@@ -281,6 +281,12 @@ impl Mounted {
         &self.place.path
     }
 
+    /// Which mount it is.
+    #[must_use]
+    pub fn identity(&self) -> MountIdentity {
+        self.place.mount
+    }
+
     /// The device number of the filesystem.
     #[must_use]
     pub fn device_number(&self) -> u64 {

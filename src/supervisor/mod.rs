@@ -6,6 +6,7 @@
 //! kernel's first message and a few words of the worker.
 
 mod control;
+mod lost;
 mod message;
 mod policy;
 mod socket;
@@ -278,6 +279,9 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
         let mounted = unserved.attach()?;
         self.control.is_mounted(mounted.unmounter());
+        if can_hand_over && let Err(error) = lost::watch(&mounted, tools.status.as_ref()) {
+            log::debug!("nobody looks for lost requests: {error}");
+        }
         let served = Served {
             mounted,
             tools,

@@ -41,6 +41,10 @@ impl StatusSocket {
         Ok(Self { listener, path })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) const fn listener(&self) -> &UnixListener {
         &self.listener
     }

@@ -1,6 +1,7 @@
 //! What a worker tells about itself and its mount, to root, on a socket:
 //! `status` is answered by JSON, `metrics` by the text form of Prometheus, and
-//! `refusal INO` by why that inode was refused the last time, or by nothing.
+//! `refusal INO` by why that inode was refused the last time, or by nothing; `requests`
+//! by how many were taken, and how many of these were not answered.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -97,6 +98,11 @@ impl Facts {
             return Ok(self.filesystem.last_refusal(Ino(ino)).unwrap_or_default());
         }
         match question {
+            b"requests" => Ok(format!(
+                "{} {}\n",
+                self.requests.count(),
+                self.requests.in_flight()
+            )),
             b"status" => Ok(serde_json::to_string(&self.status())? + "\n"),
             b"metrics" => Ok(metrics(&self.status()) + &self.filesystem.counters().to_string()),
             _ => Err(io::ErrorKind::InvalidInput.into()),

@@ -1,0 +1,174 @@
+//! Requests that the kernel waits for and of which the worker knows nothing: their
+//! replies were lost, for writing one can fail, and fuser tries no second time. Who
+//! made such a request would wait for ever.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::fuse::{Connection, Mounted};
+use crate::sys::mount::FuseControl;
+
+use super::socket::StatusSocket;
+use super::worker;
+
+/// How often it is looked.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How often in turn something has to be missing before it is lost: five seconds.
+const LOOKS: u32 = 10;
+/// How long the worker may take to tell.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest answer, in bytes: two numbers.
+const ANSWER_MAX: u64 = 64;
+
+/// What the worker says of its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    taken: u64,
+    in_flight: u64,
+}
+
+/// Whether something has been missing for long.
+#[derive(Debug, Default)]
+struct Suspicion {
+    last: Told,
+    looks: u32,
+}
+
+impl Suspicion {
+    /// How many requests are lost, if so many are waited for and the worker tells this.
+    fn look(&mut self, waiting: u64, told: Told) -> Option<u64> {
+        // While the worker takes requests, others may just wait for their turn.
+        let is_idle = told.in_flight == 0 || told.taken == self.last.taken;
+        self.last = told;
+        let missing = waiting.saturating_sub(told.in_flight);
+        if missing == 0 || !is_idle {
+            self.looks = 0;
+            return None;
+        }
+        self.looks += 1;
+        if self.looks < LOOKS {
+            return None;
+        }
+        self.looks = 0;
+        Some(missing)
+    }
+}
+
+/// Looks after the requests of a mount, on a thread of its own, until that is gone. What
+/// is lost comes again. Only root can, and only where the worker can be asked.
+pub(super) fn watch(mounted: &Mounted, status: Option<&StatusSocket>) -> io::Result<()> {
+    let Some(status) = status else { return Ok(()) };
+    let watch = Watch {
+        control: FuseControl::open(mounted.identity())?,
+        connection: Connection::from(worker::copy(mounted.connection())?),
+        status: status.path().to_owned(),
+    };
+    let thread = std::thread::Builder::new().name("lost".to_owned());
+    thread.spawn(move || watch.run()).map(drop)
+}
+
+struct Watch {
+    control: FuseControl,
+    connection: Connection,
+    status: PathBuf,
+}
+
+impl Watch {
+    fn run(&self) {
+        let mut suspicion = Suspicion::default();
+        let mut total = 0_u64;
+        while self.connection.is_alive().unwrap_or(false) {
+            std::thread::sleep(INTERVAL);
+            let found = self.look(&mut suspicion);
+            // A worker that does not answer is about to be replaced.
+            let Ok(Some(lost)) = found else { continue };
+            total = total.saturating_add(lost);
+            log::error!(
+                "event=lost requests={lost} total={total} they were taken and not answered, and come again"
+            );
+            if let Err(error) = self.connection.resend() {
+                log::error!("event=lost_for_good error={:?}", error.to_string());
+            }
+        }
+    }
+
+    fn look(&self, suspicion: &mut Suspicion) -> io::Result<Option<u64>> {
+        let waiting = self.control.waiting()?;
+        if waiting == 0 {
+            suspicion.looks = 0;
+            return Ok(None);
+        }
+        Ok(suspicion.look(waiting, self.ask()?))
+    }
+
+    fn ask(&self) -> io::Result<Told> {
+        let mut stream = UnixStream::connect(&self.status)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"requests")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
+        parse(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+fn parse(answer: &str) -> Option<Told> {
+    let (taken, in_flight) = answer.trim_end().split_once(' ')?;
+    Some(Told {
+        taken: taken.parse().ok()?,
+        in_flight: in_flight.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(taken: u64, in_flight: u64) -> Told {
+        Told { taken, in_flight }
+    }
+
+    fn looks(times: u32, waiting: u64, told: impl Fn(u64) -> Told) -> Vec<u64> {
+        let mut suspicion = Suspicion::default();
+        let times = 1..=u64::from(times);
+        times
+            .filter_map(|time| suspicion.look(waiting, told(time)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_missing_for_long_is_lost() {
+        // Nobody asks for anything else.
+        assert_eq!(looks(2 * LOOKS, 1, |_| told(7, 0)), [1, 1]);
+        // Others are answered meanwhile.
+        assert_eq!(looks(LOOKS, 2, |time| told(7 + time, 0)), [2]);
+        // Another one is stuck, and known; the first look sees that it was taken.
+        assert_eq!(looks(LOOKS + 1, 3, |_| told(7, 1)), [2]);
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_is_not() {
+        let all = looks(100, 70, |time| told(1000 * time, 6));
+        assert!(all.is_empty());
+        assert!(looks(100, 64, |_| told(64, 64)).is_empty());
+        assert!(looks(100, 63, |_| told(64, 64)).is_empty());
+        let mut suspicion = Suspicion::default();
+        for _ in 0..100 {
+            for _ in 1..LOOKS {
+                assert_eq!(suspicion.look(1, told(7, 0)), None);
+            }
+            assert_eq!(suspicion.look(1, told(8, 1)), None);
+        }
+    }
+
+    #[test]
+    fn two_numbers_are_told() {
+        assert_eq!(parse("17 3\n"), Some(told(17, 3)));
+        for wrong in ["", "1", "1 ", "a b", "-1 2", "1 2 3"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}
