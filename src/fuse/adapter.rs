@@ -20,10 +20,11 @@ use crate::sys::file;
 
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
 use super::end::End;
+use super::guard::guard;
 use super::known::Known;
 use super::opener::Opener;
 use super::pusher::Pusher;
-use super::readers::{Readers, guard};
+use super::readers::Readers;
 use super::requests::{InFlight, Requests};
 
 /// Largest read that the kernel may ask for, in bytes.

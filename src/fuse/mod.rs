@@ -9,6 +9,7 @@ mod connection;
 mod convert;
 mod copies;
 mod end;
+mod guard;
 mod handoff;
 mod known;
 mod mount;

@@ -21,8 +21,8 @@ use crate::inode::Ino;
 use crate::sys::SealedFile;
 
 use super::copies::{Copies, Opening, SIZE_MIN, Way};
+use super::guard::guard;
 use super::pool::{Job, Pool, Size};
-use super::readers::guard;
 use super::requests::{InFlight, Requests};
 use super::seats::STUCK_AFTER;
 

@@ -16,11 +16,11 @@ use parking_lot::{Condvar, Mutex};
 use crate::fs::Filesystem;
 use crate::inode::Ino;
 
+use super::guard::guard;
 use super::handoff::Handoff;
 use super::known::Known;
 use super::pool::Condition;
 use super::push_queue::{PushQueue, Step};
-use super::readers::guard;
 use super::seats::Seats;
 
 /// How long a reader that has caught up is kept waiting, such that more than
