@@ -93,9 +93,9 @@ fn a_mount_that_nobody_can_answer_is_replaced() {
         source: "abandoned".as_ref(),
         subtype: "continuity",
         allow_other: true,
-        suid: false,
-        dev: false,
-        exec: true,
+        attributes: mount::MountAttributes::default(),
+        max_read: None,
+        labels: &[],
     };
     let place = mount::open_place(&scene.place()).unwrap();
     let abandoned = mount::mount_fuse(&device, &options).unwrap();
