@@ -16,6 +16,7 @@
 #   make bench-hash   how fast one core hashes, with the processor's instructions and without
 #   make bench-instructions  how many instructions each request takes, by valgrind (a minute; root)
 #   make bench-apply  apply and copy beside cp -a (ten minutes, needs 12 GB)
+#   make bench-container  first process of a container beside an unpacked root (two minutes; root)
 #   make man          manual pages in target/man
 #   make install      into $(DESTDIR)$(PREFIX), and $(DESTDIR)/sbin
 #   make deb          a Debian package in target/debian
@@ -26,7 +27,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure figures sweep fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-instructions man install deb static deny clean
+.PHONY: all demo test lint simulate endure figures sweep fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-container bench-instructions man install deb static deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -113,6 +114,10 @@ bench-hash:
 bench-instructions:
 	@sh tests/needs.sh instructions
 	$(CARGO) bench --locked --bench instructions -- $(BENCH_FLAGS)
+
+bench-container: all
+	@sh tests/needs.sh container
+	@sh benches/container.sh target/release/continuity target/release/mount-continuity target/tmp/debian
 
 man: all
 	mkdir -p target/man

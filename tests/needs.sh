@@ -1,5 +1,5 @@
 #!/bin/sh
-# needs.sh demo|test|bench|fuzz|instructions|deb|sweep
+# needs.sh demo|test|bench|container|fuzz|instructions|deb|sweep
 #
 # Checks what the demo, the tests, the benchmarks or the package need. On Debian and its
 # kin, root installs what is missing; everywhere else one line says what it is.
@@ -28,6 +28,12 @@ programs() {
 	fi
 	if [ "$1" = bench ]; then
 		need python3 python3
+	fi
+	if [ "$1" = container ]; then
+		need python3 python3
+		need crun crun
+		need debootstrap debootstrap
+		need pgrep procps
 	fi
 	if [ "$1" = instructions ]; then
 		need valgrind 'valgrind libc6-dbg'
