@@ -32,3 +32,4 @@ mod tampered;
 #[path = "../tree/mod.rs"]
 mod tree;
 mod user_namespace;
+mod worker;
