@@ -41,7 +41,8 @@ fn owners_and_acls_are_shifted() {
     sh(
         &tree,
         "for id in 0 5 2000; do echo $id > $id; chown $id:$id $id; chmod 600 $id; done
-         echo acl > acl; chmod 600 acl; setfacl -m u:7:r acl; chmod 755 .",
+         echo acl > acl; chmod 600 acl; setfacl -m u:7:r acl; chmod 755 .
+         cp /bin/true capable; setcap cap_net_raw=ep capable",
     );
     let manifest = build(&scratch, &tree, &[]);
     let mount = Mount::with(&manifest, &tree, &["-o", "allow_other"]);
@@ -56,6 +57,12 @@ fn owners_and_acls_are_shifted() {
     }
     let acl = run("getfacl", ["-n".as_ref(), place.join("acl").as_os_str()]);
     assert!(acl.contains("user:100007:r--"), "{acl}");
+    // As uidmap= does it (tests/ids.rs).
+    let capable = run("getcap", ["-n".as_ref(), place.join("capable").as_os_str()]);
+    assert!(
+        capable.ends_with(" cap_net_raw=ep [rootid=100000]\n"),
+        "{capable}"
+    );
     for (user, name, can) in [
         (100_000, "0", true),
         (100_005, "5", true),
