@@ -88,7 +88,9 @@ pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may b
   mtime=SECONDS       the time of files that have none in the manifest
   uid=N, gid=N        one owner, one group for everything
   uidmap=C:H:N        owners C, C+1, … become H, H+1, …, N of them
-  gidmap=C:H:N        the same for groups
+  gidmap=C:H:N        the same for groups. Both count inside ACLs too, as uidmap= does
+                      for the root to whom capabilities of files belong; who is in
+                      no range is nobody
   transform_symlinks  make absolute symlinks lead below the mountpoint
   no_overlay_xattrs   hide the attributes of overlayfs
   introspect          answer to the attributes user.continuity.digest,
