@@ -184,10 +184,15 @@ impl Filesystem {
     /// Whether any file has such a size, in bytes.
     #[must_use]
     pub fn has_file_of(&self, sizes: RangeInclusive<u64>) -> bool {
-        (Ino::ROOT.0..=self.statistics().inodes).any(|ino| {
-            let kind = self.table.get(Ino(ino)).map(|inode| inode.kind());
-            matches!(kind, Some(InodeKind::Regular(size)) if sizes.contains(&size))
-        })
+        self.table
+            .inodes()
+            .any(|inode| matches!(inode.kind(), InodeKind::Regular(size) if sizes.contains(&size)))
+    }
+
+    /// A number that is above those of all inodes.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.table.next_number()
     }
 
     /// The directory that an inode is in, or one of them; the root, if it is in none.

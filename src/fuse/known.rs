@@ -14,10 +14,9 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// For a table of so many inodes, of which the kernel knows none.
-    pub(super) fn new(inodes: u64) -> Self {
-        // Numbers begin with 1.
-        let words = inodes / 64 + 1;
+    /// For inodes whose numbers are below this one; the kernel knows none of them.
+    pub(super) fn new(next_number: u64) -> Self {
+        let words = next_number.div_ceil(64);
         Self {
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             announced: Mutex::default(),
@@ -71,7 +70,7 @@ mod tests {
 
     #[test]
     fn knows_what_it_was_told() {
-        let known = Known::new(64);
+        let known = Known::new(65);
         for ino in [1, 63, 64] {
             assert!(!known.has(Ino(ino)));
             known.add(Ino(ino));

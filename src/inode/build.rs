@@ -198,6 +198,7 @@ impl Builder {
             root_is_declared: self.root_is_declared,
             first_implied,
             statistics: self.statistics,
+            numbers: None,
         };
         table.statistics.inodes = table.inodes.len() as u64;
         table.statistics.names = table.dirents.len() as u64;

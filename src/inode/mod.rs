@@ -7,12 +7,16 @@
 
 mod arrange;
 mod build;
+mod follow;
 mod intern;
+mod numbers;
 mod record;
 mod resolve;
 mod table;
 mod view;
 
+pub use follow::Change;
+pub use numbers::NumbersError;
 pub use record::{Ino, RootOwner};
 pub use resolve::ResolveError;
 pub use table::{InodeTable, Statistics};

@@ -6,7 +6,8 @@ use crate::mode::FileMode;
 use crate::verify::{ChunksRef, Declared, FileId, Located, Whole};
 
 /// An inode number. The root has 1; the others follow from the manifest alone,
-/// so the same manifest always gives the same numbers.
+/// so the same manifest always gives the same numbers, until another one takes its
+/// place ([`InodeTable::follow`](super::InodeTable::follow)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ino(pub u64);
 
@@ -124,13 +125,13 @@ pub(super) struct DirentRecord {
 }
 
 /// What can vouch for a file that has more than one SHA-256 digest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RichContent {
     digests: Box<[Digest]>,
     chunks: Option<StoredChunks>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct StoredChunks {
     algorithm: crate::digest::Algorithm,
     digests: Box<[u8]>,

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::numbers::Numbers;
 use super::record::{Attributes, DirentRecord, Ino, Record, RichContent, Span, XattrSet};
 use super::view::{Dirent, Inode};
 
@@ -26,6 +27,8 @@ pub struct InodeTable {
     /// From this one on, inodes are directories that no resource declares.
     pub(super) first_implied: usize,
     pub(super) statistics: Statistics,
+    /// Where they do not follow from the places.
+    pub(super) numbers: Option<Numbers>,
 }
 
 /// Counts over a whole table.
@@ -53,12 +56,33 @@ impl InodeTable {
     /// The inode of this number.
     #[must_use]
     pub fn get(&self, ino: Ino) -> Option<Inode<'_>> {
-        let index = ino.index()?;
-        let record = self.inodes.get(index)?;
+        let place = match &self.numbers {
+            None => ino.index()?,
+            Some(numbers) => numbers.place(ino)?,
+        };
+        self.at(u32::try_from(place).ok()?)
+    }
+
+    /// All inodes, the root first.
+    pub fn inodes(&self) -> impl Iterator<Item = Inode<'_>> {
+        (0..).map_while(|place| self.at(place))
+    }
+
+    /// A number above all that were ever given.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        match &self.numbers {
+            None => self.inodes.len() as u64 + 1,
+            Some(numbers) => numbers.next(),
+        }
+    }
+
+    /// The inode at a place in the table.
+    pub(super) fn at(&self, place: u32) -> Option<Inode<'_>> {
         Some(Inode {
             table: self,
-            record,
-            ino,
+            record: self.inodes.get(place as usize)?,
+            place,
         })
     }
 
@@ -74,7 +98,7 @@ impl InodeTable {
                 Ordering::Greater => high = middle,
                 Ordering::Equal => {
                     let dirent = self.dirents.get(middle)?;
-                    return self.get(Ino::of(dirent.inode));
+                    return self.at(dirent.inode);
                 }
             }
         }
@@ -93,7 +117,7 @@ impl InodeTable {
             let dirent = self.dirents.get(place)?;
             Some(Dirent {
                 name: self.name(place),
-                inode: self.get(Ino::of(dirent.inode))?,
+                inode: self.at(dirent.inode)?,
             })
         })
     }

@@ -8,7 +8,8 @@ use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 use crate::verify::{Declared, FileId, Located, Whole};
 
-use super::record::{Attributes, Ino, NO_TIME, Record, Span};
+use super::arrange::ROOT;
+use super::record::{Attributes, Ino, NO_TIME, Record, RichContent, Span};
 use super::table::InodeTable;
 
 /// One inode of a table.
@@ -16,7 +17,7 @@ use super::table::InodeTable;
 pub struct Inode<'t> {
     pub(super) table: &'t InodeTable,
     pub(super) record: &'t Record,
-    pub(super) ino: Ino,
+    pub(super) place: u32,
 }
 
 /// What only one kind of inode has.
@@ -52,19 +53,20 @@ impl Located for Inode<'_> {
 impl<'t> Inode<'t> {
     /// Its number.
     #[must_use]
-    pub const fn ino(&self) -> Ino {
-        self.ino
+    pub fn ino(&self) -> Ino {
+        match &self.table.numbers {
+            None => Ino::of(self.place),
+            Some(numbers) => numbers.ino(self.place),
+        }
     }
 
     /// Whether the manifest declares it: else its attributes are made up, as
     /// those of a directory that paths only lead through.
     #[must_use]
     pub fn is_declared(&self) -> bool {
-        match self.ino {
-            Ino::ROOT => self.table.root_is_declared,
-            ino => ino
-                .index()
-                .is_some_and(|index| index < self.table.first_implied),
+        match self.place {
+            ROOT => self.table.root_is_declared,
+            place => (place as usize) < self.table.first_implied,
         }
     }
 
@@ -149,13 +151,13 @@ impl<'t> Inode<'t> {
     pub fn path(&self) -> ManifestPath {
         let mut names = Vec::new();
         let mut inode = *self;
-        while inode.ino != Ino::ROOT {
+        while inode.place != ROOT {
             let place = inode.record.name as usize;
             let parent = self
                 .table
                 .dirents
                 .get(place)
-                .and_then(|dirent| self.table.get(Ino::of(dirent.parent)));
+                .and_then(|dirent| self.table.at(dirent.parent));
             names.push(self.table.name(place));
             match parent {
                 Some(parent) => inode = parent,
@@ -174,13 +176,13 @@ impl<'t> Inode<'t> {
     /// The directory that the path of this inode lies in; the root's is itself.
     #[must_use]
     pub fn parent(&self) -> Inode<'t> {
-        if self.ino == Ino::ROOT {
+        if self.place == ROOT {
             return *self;
         }
         self.table
             .dirents
             .get(self.record.name as usize)
-            .and_then(|dirent| self.table.get(Ino::of(dirent.parent)))
+            .and_then(|dirent| self.table.at(dirent.parent))
             .unwrap_or(*self)
     }
 
@@ -194,7 +196,7 @@ impl<'t> Inode<'t> {
         let InodeKind::Regular(size) = self.kind() else {
             return None;
         };
-        let id = FileId(self.ino.0);
+        let id = FileId(self.ino().0);
         let table = self.table;
         match self.record.content.row() {
             (row, true) => Some(table.contents.get(row)?.declared(id, path, size)),
@@ -228,6 +230,14 @@ impl<'t> Inode<'t> {
                 .and_then(|raw| Digest::from_raw(Algorithm::Sha256, raw))
                 .into_iter()
                 .collect(),
+        }
+    }
+
+    /// What the content of a regular file must be.
+    pub(super) fn content(&self) -> (Option<&'t [u8; 32]>, Option<&'t RichContent>) {
+        match self.record.content.row() {
+            (row, true) => (None, self.table.contents.get(row)),
+            (row, false) => (self.table.sha256.get(row), None),
         }
     }
 

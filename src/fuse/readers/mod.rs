@@ -83,7 +83,7 @@ impl Readers {
         end: Arc<OnceLock<End>>,
         request_threads: usize,
     ) -> io::Result<Self> {
-        let known = Arc::new(Known::new(filesystem.statistics().inodes));
+        let known = Arc::new(Known::new(filesystem.next_number()));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let owed = Arc::new(Owed::new(filesystem.patience()));
         let shared = Arc::new(Shared {
