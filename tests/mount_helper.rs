@@ -317,12 +317,12 @@ fn failures_are_told_in_one_line() {
         (
             &["manifest", "mount", "-o", "ro,remount"],
             32,
-            "cannot be remounted",
+            "no continuity mount is at",
         ),
         (
             &["manifest", "mount", "-o", "remount,rw,backing=tree"],
             32,
-            "cannot be remounted",
+            "no continuity mount is at",
         ),
         (
             &["manifest", "missing", "-o", "backing=tree"],

@@ -28,7 +28,8 @@ pub mod mount_helper;
 mod mounts;
 pub mod output;
 mod progress;
-pub mod report;
+pub mod remount;
+mod report;
 mod selection;
 mod side;
 pub mod source;
@@ -107,6 +108,7 @@ enum Command {
     Mounts(mounts::Arguments),
     Umount(umount::Arguments),
     Audit(audit::Arguments),
+    Remount(remount::Arguments),
     Cat(cat::Arguments),
     Export(export::Arguments),
     Ls(ls::Arguments),
@@ -135,6 +137,7 @@ impl Command {
             Self::Mounts(arguments) => mounts::run(arguments),
             Self::Umount(arguments) => umount::run(arguments),
             Self::Audit(arguments) => audit::run(arguments, quiet),
+            Self::Remount(arguments) => remount::run(arguments),
             Self::Cat(arguments) => cat::run(arguments),
             Self::Export(arguments) => export::run(arguments, quiet),
             Self::Ls(arguments) => ls::run(arguments),

@@ -111,10 +111,11 @@ fn write_line(
     };
     writeln!(
         output,
-        "{path}  {source}  {}  pid={} restarts={} files={} requests={} refused={} stalls={}{ended}",
+        "{path}  {source}  {}  pid={} restarts={} reloads={} files={} requests={} refused={} stalls={}{ended}",
         text("manifest"),
         text("worker"),
         text("worker_restarts"),
+        text("reloads"),
         text("files"),
         text("requests"),
         text("refusals"),

@@ -51,7 +51,7 @@ pub fn usage(program: &str, error: &clap::Error) -> ExitCode {
 
 /// The message of an error and those of its causes, each of which says
 /// something that the one before did not.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

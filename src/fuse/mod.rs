@@ -9,6 +9,7 @@ mod connection;
 mod convert;
 mod copies;
 mod end;
+mod forget;
 mod guard;
 mod handoff;
 mod known;
@@ -24,6 +25,7 @@ mod seats;
 mod session;
 
 pub use connection::Connection;
+pub use forget::Forgetting;
 pub use mount::{FILE_SYSTEM, MountError, MountOptions, Mounted, Unmounted, Unmounter, Unserved};
 pub use requests::Requests;
 pub use session::{Session, Turn};

@@ -11,6 +11,7 @@ use crate::sys::{datagram, descriptor};
 use super::adapter::Adapter;
 use super::connection::Connection;
 use super::end::End;
+use super::forget::Forgetting;
 use super::pusher::Pusher;
 use super::requests::Requests;
 
@@ -115,6 +116,12 @@ impl Session {
     #[must_use]
     pub fn requests(&self) -> Arc<Requests> {
         Arc::clone(&self.requests)
+    }
+
+    /// By which the kernel is told what to forget.
+    #[must_use]
+    pub fn forgetting(&self) -> Forgetting {
+        Forgetting(self.session.notifier())
     }
 
     /// Serves until the filesystem is gone. Threads that are stuck in the source then

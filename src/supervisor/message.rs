@@ -12,13 +12,20 @@ use crate::sys::datagram;
 const MESSAGE_MAX: usize = 16 << 10;
 
 /// Both are of one program; but the worker may be of a newer one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const BEGIN: u8 = b'B';
 const LOADED: u8 = b'L';
+const NATURAL: u8 = b'n';
+const KEPT: u8 = b'k';
+const FOLLOWING: u8 = b'f';
 const SERVE: u8 = b'S';
 const SERVING: u8 = b'R';
 const SHUT_DOWN: u8 = b'X';
+const REFUSED: u8 = b'N';
+
+/// Longest reason, in bytes.
+const REASON_MAX: usize = 4096;
 
 /// One end of the socket between supervisor and worker.
 #[derive(Debug)]
@@ -35,6 +42,8 @@ pub enum ToWorker {
         manifest: OwnedFd,
         /// The directory that has the content.
         backing: OwnedFd,
+        /// What numbers its inodes get.
+        numbers: Numbers,
     },
     /// Serve it.
     Serve {
@@ -46,6 +55,8 @@ pub enum ToWorker {
         init: Vec<u8>,
         /// How many workers there were before.
         restarts: u32,
+        /// How many manifests there were before.
+        reloads: u32,
         /// The connection.
         connection: OwnedFd,
         /// The socket on which whoever may asks for the status.
@@ -53,8 +64,30 @@ pub enum ToWorker {
     },
 }
 
+/// What numbers inodes get.
+#[derive(Debug)]
+pub enum Numbers {
+    /// Those that follow from the manifest.
+    Natural,
+    /// Those that were kept in this file.
+    Kept(OwnedFd),
+    /// As they follow those of another manifest; to be kept in this file.
+    Following(Before, OwnedFd),
+}
+
+/// The manifest that was served before, and of which the kernel remembers much.
+#[derive(Debug)]
+pub struct Before {
+    /// What it has to be.
+    pub pin: Digest,
+    /// It.
+    pub manifest: OwnedFd,
+    /// The numbers that its inodes had, if they do not follow from it.
+    pub numbers: Option<OwnedFd>,
+}
+
 /// From the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromWorker {
     /// It could read the manifest, which has this digest.
     Loaded(Digest),
@@ -63,6 +96,8 @@ pub enum FromWorker {
     /// It gives nothing out any more, because content was refused, and no other
     /// worker should.
     ShutDown,
+    /// It does not want to serve another manifest, and why.
+    Refused(String),
 }
 
 impl From<OwnedFd> for Link {
@@ -93,18 +128,36 @@ impl Link {
                 pin,
                 manifest,
                 backing,
+                numbers,
             } => {
                 bytes.push(BEGIN);
-                if let Some(pin) = pin {
-                    bytes.extend(pin.to_string().into_bytes());
-                }
-                datagram::send(&self.0, &bytes, &[manifest.as_fd(), backing.as_fd()])
+                let mut descriptors = vec![manifest.as_fd(), backing.as_fd()];
+                let mut before_pin = None;
+                bytes.push(match numbers {
+                    Numbers::Natural => NATURAL,
+                    Numbers::Kept(kept) => {
+                        descriptors.push(kept.as_fd());
+                        KEPT
+                    }
+                    Numbers::Following(before, to) => {
+                        before_pin = Some(&before.pin);
+                        descriptors.extend([to.as_fd(), before.manifest.as_fd()]);
+                        descriptors.extend(before.numbers.as_ref().map(AsFd::as_fd));
+                        FOLLOWING
+                    }
+                });
+                let text = |pin: Option<&Digest>| pin.map(Digest::to_string).unwrap_or_default();
+                bytes.extend(text(pin.as_ref()).into_bytes());
+                bytes.push(b'\n');
+                bytes.extend(text(before_pin).into_bytes());
+                datagram::send(&self.0, &bytes, &descriptors)
             }
             ToWorker::Serve {
                 turn,
                 device_number,
                 init,
                 restarts,
+                reloads,
                 connection,
                 status,
             } => {
@@ -112,6 +165,7 @@ impl Link {
                 bytes.push(SERVE);
                 bytes.extend(flags.map(u8::from));
                 bytes.extend(restarts.to_le_bytes());
+                bytes.extend(reloads.to_le_bytes());
                 bytes.extend(device_number.to_le_bytes());
                 bytes.extend(init);
                 let descriptors = [connection].into_iter().chain(status);
@@ -139,7 +193,7 @@ impl Link {
     ///
     /// # Errors
     /// As sendmsg(2).
-    pub fn tell_supervisor(&self, message: FromWorker) -> io::Result<()> {
+    pub fn tell_supervisor(&self, message: &FromWorker) -> io::Result<()> {
         let mut bytes = vec![VERSION];
         match message {
             FromWorker::Loaded(digest) => {
@@ -148,6 +202,10 @@ impl Link {
             }
             FromWorker::Serving => bytes.push(SERVING),
             FromWorker::ShutDown => bytes.push(SHUT_DOWN),
+            FromWorker::Refused(reason) => {
+                bytes.push(REFUSED);
+                bytes.extend(reason.bytes().take(REASON_MAX));
+            }
         }
         datagram::send(&self.0, &bytes, &[])
     }
@@ -179,16 +237,35 @@ fn digest(text: &[u8]) -> Option<Digest> {
 fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
     let mut descriptors = descriptors.into_iter();
     match open(bytes)? {
-        (BEGIN, pin) => Some(ToWorker::Begin {
-            pin: match pin {
-                [] => None,
-                pin => Some(digest(pin)?),
-            },
-            manifest: descriptors.next()?,
-            backing: descriptors.next()?,
-        }),
+        (BEGIN, [how, pins @ ..]) => {
+            let end = pins.iter().position(|byte| *byte == b'\n')?;
+            let (pin, before_pin) = pins.split_at_checked(end)?;
+            Some(ToWorker::Begin {
+                pin: match pin {
+                    [] => None,
+                    pin => Some(digest(pin)?),
+                },
+                manifest: descriptors.next()?,
+                backing: descriptors.next()?,
+                numbers: match *how {
+                    NATURAL => Numbers::Natural,
+                    KEPT => Numbers::Kept(descriptors.next()?),
+                    FOLLOWING => {
+                        let to = descriptors.next()?;
+                        let before = Before {
+                            pin: digest(before_pin.get(1..)?)?,
+                            manifest: descriptors.next()?,
+                            numbers: descriptors.next(),
+                        };
+                        Numbers::Following(before, to)
+                    }
+                    _ => return None,
+                },
+            })
+        }
         (SERVE, [again, has_status, rest @ ..]) => {
             let (restarts, rest) = rest.split_first_chunk()?;
+            let (reloads, rest) = rest.split_first_chunk()?;
             let (device_number, init) = rest.split_first_chunk()?;
             Some(ToWorker::Serve {
                 turn: match again {
@@ -198,6 +275,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 device_number: u64::from_le_bytes(*device_number),
                 init: init.to_owned(),
                 restarts: u32::from_le_bytes(*restarts),
+                reloads: u32::from_le_bytes(*reloads),
                 connection: descriptors.next()?,
                 status: match has_status {
                     0 => None,
@@ -214,6 +292,9 @@ fn from_worker(bytes: &[u8]) -> Option<FromWorker> {
         (LOADED, text) => Some(FromWorker::Loaded(digest(text)?)),
         (SERVING, []) => Some(FromWorker::Serving),
         (SHUT_DOWN, []) => Some(FromWorker::ShutDown),
+        (REFUSED, reason) if reason.len() <= REASON_MAX => Some(FromWorker::Refused(
+            String::from_utf8_lossy(reason).into_owned(),
+        )),
         _ => None,
     }
 }
@@ -245,6 +326,7 @@ mod tests {
                     pin,
                     manifest,
                     backing,
+                    numbers: Numbers::Natural,
                 })
                 .unwrap();
             match worker.hear_supervisor().unwrap().unwrap() {
@@ -259,6 +341,7 @@ mod tests {
                     device_number: 45,
                     init: vec![7; 104],
                     restarts: 3,
+                    reloads: 4,
                     connection: null(),
                     status: Some(null()),
                 })
@@ -269,10 +352,12 @@ mod tests {
                     device_number,
                     init,
                     restarts,
+                    reloads,
                     status,
                     ..
                 } => {
-                    assert_eq!((heard, device_number, restarts), (turn, 45, 3));
+                    assert_eq!((heard, device_number), (turn, 45));
+                    assert_eq!((restarts, reloads), (3, 4));
                     assert_eq!(init, vec![7; 104]);
                     assert!(status.is_some());
                 }
@@ -284,11 +369,44 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_hears_what_it_follows() {
+        let (supervisor, worker) = links();
+        let pin = Algorithm::Sha256.hash(b"before");
+        for kept in [None, Some(null())] {
+            let had_numbers = kept.is_some();
+            let before = Before {
+                pin,
+                manifest: null(),
+                numbers: kept,
+            };
+            supervisor
+                .tell_worker(&ToWorker::Begin {
+                    pin: None,
+                    manifest: null(),
+                    backing: null(),
+                    numbers: Numbers::Following(before, null()),
+                })
+                .unwrap();
+            match worker.hear_supervisor().unwrap().unwrap() {
+                ToWorker::Begin {
+                    numbers: Numbers::Following(before, _),
+                    ..
+                } => {
+                    assert_eq!(before.pin, pin);
+                    assert_eq!(before.numbers.is_some(), had_numbers);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn the_supervisor_hears_the_worker() {
         let (supervisor, worker) = links();
         let loaded = FromWorker::Loaded(Algorithm::Sha256.hash(b"manifest"));
-        for message in [loaded, FromWorker::Serving, FromWorker::ShutDown] {
-            worker.tell_supervisor(message).unwrap();
+        let refused = FromWorker::Refused("no".to_owned());
+        for message in [loaded, FromWorker::Serving, FromWorker::ShutDown, refused] {
+            worker.tell_supervisor(&message).unwrap();
             assert_eq!(supervisor.hear_worker().unwrap(), Some(message));
         }
     }
@@ -298,21 +416,22 @@ mod tests {
         let (supervisor, worker) = links();
         for bytes in [
             &b"x"[..],
-            b"\x02R",
-            b"\x01Rx",
-            b"\x01Xx",
-            b"\x01Lmd5:0",
-            b"\x01L\xff",
+            b"\x01R",
+            b"\x02Rx",
+            b"\x02Xx",
+            b"\x02Lmd5:0",
+            b"\x02L\xff",
         ] {
             datagram::send(&worker, bytes, &[]).unwrap();
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }
         // No descriptors, too short, no digest.
         for bytes in [
-            &b"\x01B"[..],
-            b"\x01S\x00\x00\x00\x01",
-            b"\x01Bsha256:0",
-            b"\x01",
+            &b"\x02B"[..],
+            b"\x02S\x00\x00\x00\x01",
+            b"\x02Bn\n",
+            b"\x02Bnsha256:0\n",
+            b"\x02",
         ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();
             assert!(worker.hear_supervisor().is_err(), "{bytes:?}");

@@ -9,7 +9,9 @@ mod control;
 mod lost;
 mod message;
 mod policy;
+mod reload;
 mod socket;
+mod view;
 mod worker;
 
 use std::fs::File;
@@ -17,23 +19,28 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::digest::Digest;
+use crate::escape::OneLine;
+use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved};
 use crate::sys::mount::open_fuse_device;
 use crate::sys::namespace::Outside;
 
-use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved};
-
 pub use control::Control;
-pub use message::{FromWorker, Link, ToWorker};
+pub use message::{Before, FromWorker, Link, Numbers, ToWorker};
+pub use reload::{Origin, ask as ask_to_reload};
 pub use socket::status_path;
 
 use policy::{Death, Next, Policy};
+use reload::{Ask, ControlSocket};
 use socket::StatusSocket;
+use view::View;
 use worker::{Ended, Worker};
+
+/// How long reading another manifest may take.
+const RELOAD_MAX: Duration = Duration::from_secs(90);
 
 /// What to mount, and how.
 #[derive(Debug)]
@@ -53,6 +60,8 @@ pub struct Plan {
     pub options: MountOptions,
     /// The directory for the socket on which the status is told, if it is.
     pub status: Option<PathBuf>,
+    /// Where the manifest came from, if it can be read anew.
+    pub origin: Option<Origin>,
     /// Whether the next worker may take over where the last one stopped. If not,
     /// everything is mounted anew when one dies, as before Linux 6.9.
     pub hand_over: bool,
@@ -101,25 +110,62 @@ pub enum SupervisorError {
 
 /// Looks after a mount and its worker.
 pub struct Supervisor<Start> {
-    plan: Plan,
+    plan: Place,
     start: Start,
     control: Control,
-    /// What the manifest was; another one must not take its place.
-    digest: Option<Digest>,
+    view: View,
+    /// The one before, for as long as the kernel may remember something of it.
+    before: Option<View>,
     /// How many workers there were before this one.
     restarts: u32,
+    /// How many manifests there were before this one.
+    reloads: u32,
+}
+
+/// A [`Plan`] without the manifest.
+struct Place {
+    backing: OwnedFd,
+    mountpoint: PathBuf,
+    given: Option<OwnedFd>,
+    outside: Option<Outside>,
+    options: MountOptions,
+    status: Option<PathBuf>,
+    origin: Option<Origin>,
+    hand_over: bool,
 }
 
 impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     /// `start` gives the command by which a worker is started; what it hears is
     /// [`ToWorker`], on its standard input.
     pub fn new(plan: Plan, start: Start) -> Self {
+        let Plan {
+            manifest,
+            backing,
+            mountpoint,
+            given,
+            outside,
+            options,
+            status,
+            origin,
+            hand_over,
+        } = plan;
         Self {
-            plan,
+            plan: Place {
+                backing,
+                mountpoint,
+                given,
+                outside,
+                options,
+                status,
+                origin,
+                hand_over,
+            },
             start,
             control: Control::default(),
-            digest: None,
+            view: View::new(manifest),
+            before: None,
             restarts: 0,
+            reloads: 0,
         }
     }
 
@@ -161,8 +207,27 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         }
         let mut policy = Policy::default();
         let mut worker = Ok(worker);
+        let mut asked = None;
         loop {
-            let ended = worker.and_then(end_of);
+            if let (Ok(_), Some(ask), Some(digest)) = (&worker, &asked, self.view.digest()) {
+                Ask::done(ask, digest);
+                asked = None;
+            }
+            let mut ended = match worker {
+                Ok(mut serving) if !serving.ends().map_err(SupervisorError::Worker)? => {
+                    worker = match served.next_ask() {
+                        Some(ask) if serving.has_shut_down() => {
+                            ask.refused(&SupervisorError::ShutDown.to_string());
+                            Ok(serving)
+                        }
+                        Some(ask) => self.reload(&served, serving, ask, &mut asked),
+                        None => Ok(serving),
+                    };
+                    continue;
+                }
+                Ok(serving) => end_of(serving),
+                Err(error) => Err(error),
+            };
             let (death, how) = match &ended {
                 Ok(Ended { status, .. }) | Err(SupervisorError::Died(status)) => {
                     (worker::death(*status), status.to_string())
@@ -177,7 +242,10 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 served.mounted.abort();
                 return Err(SupervisorError::Killed);
             }
-            let has_shut_down = ended.as_ref().is_ok_and(Ended::has_shut_down);
+            let has_shut_down = match &mut ended {
+                Ok(ended) => ended.has_shut_down(),
+                Err(error) => matches!(error, SupervisorError::ShutDown),
+            };
             let connection = served.mounted.connection();
             if !connection.is_alive().map_err(SupervisorError::Connection)? {
                 return if has_shut_down {
@@ -234,9 +302,10 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         }
         let begin = || -> io::Result<()> {
             worker.tell(&ToWorker::Begin {
-                pin: self.digest,
-                manifest: worker::copy(&self.plan.manifest)?,
+                pin: self.view.digest(),
+                manifest: worker::copy(self.view.manifest())?,
                 backing: worker::copy(&self.plan.backing)?,
+                numbers: self.view.numbers(self.before.as_ref())?,
             })
         };
         if let Err(error) = begin() {
@@ -245,11 +314,89 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         match worker.hear().map_err(SupervisorError::Worker)? {
             Some(FromWorker::Loaded(digest)) => {
                 // The next one is held to that of the first.
-                self.digest.get_or_insert(digest);
+                self.view.found(digest);
                 Ok(worker)
             }
             other => Err(not_ready(worker, other)),
         }
+    }
+
+    /// Lets another worker read the manifest anew, and serve that instead of this one.
+    /// If it cannot, whoever asked is told, and this one goes on; if it can, whoever
+    /// asked is told later, when a worker serves it.
+    fn reload(
+        &mut self,
+        served: &Served,
+        serving: Worker,
+        ask: Ask,
+        asked: &mut Option<Ask>,
+    ) -> Result<Worker, SupervisorError> {
+        let loaded = ask
+            .manifest
+            .try_clone()
+            .and_then(view::Next::new)
+            .map_err(|error| error.to_string())
+            .and_then(|next| self.load_next(next, &serving));
+        let (next, worker) = match loaded {
+            Ok(loaded) => loaded,
+            Err(reason) => {
+                ask.refused(&reason);
+                return Ok(serving);
+            }
+        };
+        // From here on there is no way back: the kernel is told of the new one.
+        *asked = Some(ask);
+        self.before = Some(std::mem::replace(&mut self.view, next));
+        self.reloads = self.reloads.saturating_add(1);
+        log::info!("event=reloaded count={}", self.reloads);
+        let process = worker.process().map_err(SupervisorError::Worker)?;
+        self.control.works(process);
+        serving.kill().map_err(SupervisorError::Worker)?;
+        let mut ended = end_of(serving)?;
+        if ended.has_shut_down() {
+            return Err(SupervisorError::ShutDown);
+        }
+        ended.bury(served.mounted.connection());
+        self.take_over(served, worker)
+    }
+
+    /// Has a worker read what is to follow, while another one serves. Why it cannot, in
+    /// words for whoever asked.
+    fn load_next(&mut self, next: view::Next, serving: &Worker) -> Result<(View, Worker), String> {
+        let since = Instant::now();
+        let is_useless = || serving.is_over() || since.elapsed() > RELOAD_MAX;
+        let words = |error: io::Error| error.to_string();
+        let mut command = (self.start)(self.control.program());
+        if let Some(origin) = &self.plan.origin {
+            command.current_dir(&origin.directory);
+        }
+        let worker = Worker::start(command, self.plan.outside.as_ref()).map_err(words)?;
+        let begin = || -> io::Result<()> {
+            worker.tell(&ToWorker::Begin {
+                pin: None,
+                manifest: worker::copy(next.manifest())?,
+                backing: worker::copy(&self.plan.backing)?,
+                numbers: next.numbers(&self.view)?,
+            })
+        };
+        begin().map_err(words)?;
+        match worker.hear_unless(is_useless).map_err(words)? {
+            Some(FromWorker::Loaded(digest)) => Ok((next.accept(digest).map_err(words)?, worker)),
+            Some(FromWorker::Refused(reason)) => Err(OneLine(&reason).to_string()),
+            other => Err(not_ready(worker, other).to_string()),
+        }
+    }
+
+    /// Lets a worker serve that has read the manifest, where another one has ended.
+    fn take_over(&mut self, served: &Served, worker: Worker) -> Result<Worker, SupervisorError> {
+        let connection = served.mounted.connection();
+        let counts = (self.restarts, self.reloads);
+        let worker = served
+            .tools
+            .serve(worker, connection, Turn::Again, counts)?;
+        // The kernel has forgotten what is different.
+        self.before = None;
+        Ok(worker)
     }
 
     /// Mounts, and lets a worker serve that.
@@ -274,9 +421,11 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             device_number: unserved.device_number(),
             status: self.bind(unserved.device_number()),
         };
-        let worker = tools.serve(worker, connection, Turn::First, self.restarts)?;
+        let counts = (self.restarts, self.reloads);
+        let worker = tools.serve(worker, connection, Turn::First, counts)?;
         // Nothing has been asked yet, so nothing comes again now.
         let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
+        let control = self.bind_control(unserved.device_number(), can_hand_over);
         let mounted = unserved.attach()?;
         self.control.is_mounted(mounted.unmounter());
         if can_hand_over && let Err(error) = lost::watch(&mounted, tools.status.as_ref()) {
@@ -285,6 +434,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         let served = Served {
             mounted,
             tools,
+            control,
             can_hand_over,
         };
         Ok((served, worker))
@@ -298,14 +448,20 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             .ok()
     }
 
+    /// Nobody can ask for another manifest without it, and everything else goes on.
+    fn bind_control(&self, device_number: u64, can_hand_over: bool) -> Option<ControlSocket> {
+        let directory = self.plan.status.as_deref().filter(|_| can_hand_over)?;
+        let origin = self.plan.origin.clone()?;
+        ControlSocket::bind(directory, device_number, origin)
+            .inspect_err(|error| log::warn!("event=reload_off error={:?}", error.to_string()))
+            .ok()
+    }
+
     /// Lets another worker go on.
     fn follow(&mut self, served: &Served) -> Result<Worker, SupervisorError> {
         self.restarts = self.restarts.saturating_add(1);
         let worker = self.load()?;
-        let connection = served.mounted.connection();
-        served
-            .tools
-            .serve(worker, connection, Turn::Again, self.restarts)
+        self.take_over(served, worker)
     }
 }
 
@@ -328,7 +484,15 @@ fn refuse(served: &Served) -> Result<(), SupervisorError> {
 struct Served {
     mounted: Mounted,
     tools: Tools,
+    /// Where it is asked for another manifest.
+    control: Option<ControlSocket>,
     can_hand_over: bool,
+}
+
+impl Served {
+    fn next_ask(&self) -> Option<Ask> {
+        self.control.as_ref()?.next()
+    }
 }
 
 /// What a worker needs to serve, beside the connection.
@@ -347,7 +511,7 @@ impl Tools {
         worker: Worker,
         connection: &Connection,
         turn: Turn,
-        restarts: u32,
+        (restarts, reloads): (u32, u32),
     ) -> Result<Worker, SupervisorError> {
         let tell = || -> io::Result<()> {
             let status = self.status.as_ref().map(StatusSocket::listener);
@@ -356,6 +520,7 @@ impl Tools {
                 device_number: self.device_number,
                 init: self.init.clone(),
                 restarts,
+                reloads,
                 connection: worker::copy(connection)?,
                 status: status.map(worker::copy).transpose()?,
             })

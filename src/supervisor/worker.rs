@@ -24,6 +24,8 @@ pub(super) struct Worker {
     child: Child,
     process: Process,
     link: Link,
+    /// It has said that no other worker should follow.
+    shut_down: bool,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
                 child,
                 process,
                 link: Link::from(ours),
+                shut_down: false,
             }),
             Err(error) => {
                 let _ = child.kill();
@@ -60,10 +63,21 @@ impl Worker {
 
     /// Nothing at all when it has ended.
     pub(super) fn hear(&self) -> io::Result<Option<FromWorker>> {
+        self.hear_unless(|| false)
+    }
+
+    /// The same, and an error when it need not be waited for any more.
+    pub(super) fn hear_unless(
+        &self,
+        is_useless: impl Fn() -> bool,
+    ) -> io::Result<Option<FromWorker>> {
         // Its end of the socket may be open for longer than that.
         while wait_readable(&self.link, INTERVAL)? == Readiness::Nothing {
             if self.process.is_over() {
                 return Ok(None);
+            }
+            if is_useless() {
+                return Err(io::ErrorKind::TimedOut.into());
             }
         }
         match self.link.hear_worker() {
@@ -76,6 +90,36 @@ impl Worker {
     /// By which others can kill it.
     pub(super) fn process(&self) -> io::Result<Process> {
         self.process.try_clone()
+    }
+
+    /// Waits for a moment, and tells whether it has ended.
+    pub(super) fn ends(&self) -> io::Result<bool> {
+        self.process.ends_within(INTERVAL)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.process.is_over()
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.process.kill()
+    }
+
+    /// Whether it has said that no other worker should follow.
+    pub(super) fn has_shut_down(&mut self) -> bool {
+        let mut more = !self.shut_down;
+        while more {
+            // What it said before it ended is there; its end of the socket need not
+            // be closed yet.
+            let is_there = wait_readable(&self.link, Duration::ZERO);
+            let heard = match is_there {
+                Ok(Readiness::Readable) => self.link.hear_worker().ok().flatten(),
+                _ => None,
+            };
+            self.shut_down |= heard == Some(FromWorker::ShutDown);
+            more = heard.is_some() && !self.shut_down;
+        }
+        self.shut_down
     }
 
     /// Waits until it has ended: until its first thread has. Another one may be
@@ -112,20 +156,8 @@ pub(super) struct Ended {
 
 impl Ended {
     /// Whether it has said that no other worker should follow.
-    pub(super) fn has_shut_down(&self) -> bool {
-        let link = &self.worker.link;
-        let mut more = true;
-        while more {
-            // What it said before it ended is there; its end of the socket need not
-            // be closed yet.
-            let is_there = wait_readable(link, Duration::ZERO);
-            more = matches!(is_there, Ok(Readiness::Readable))
-                && match link.hear_worker() {
-                    Ok(Some(FromWorker::ShutDown)) => return true,
-                    heard => matches!(heard, Ok(Some(_))),
-                };
-        }
-        false
+    pub(super) fn has_shut_down(&mut self) -> bool {
+        self.worker.has_shut_down()
     }
 
     /// Waits until all of it is gone, on a thread of its own. A thread that was

@@ -115,12 +115,28 @@ pub fn keep(file: File, max: u64) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut kept = File::from(rustix::fs::memfd_create("manifest", flags)?);
+    let mut kept = memory("manifest")?;
     io::copy(&mut file.take(max.saturating_add(1)), &mut kept)?;
-    let seals = SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
-    rustix::fs::fcntl_add_seals(&kept, seals)?;
+    seal(&kept)?;
     Ok(kept)
+}
+
+/// A file that lies in memory alone (memfd_create(2)).
+///
+/// # Errors
+/// As memfd_create(2).
+pub fn memory(name: &str) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    Ok(File::from(rustix::fs::memfd_create(name, flags)?))
+}
+
+/// From now on nobody can change a file of [`memory`].
+///
+/// # Errors
+/// As fcntl(2).
+pub fn seal(file: &File) -> io::Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
+    Ok(rustix::fs::fcntl_add_seals(file, seals)?)
 }
 
 #[cfg(test)]

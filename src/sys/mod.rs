@@ -23,6 +23,7 @@ pub mod mount;
 mod mount_attributes;
 mod mount_found;
 pub mod namespace;
+pub mod peer;
 pub mod private;
 pub mod process;
 pub mod random;

@@ -331,6 +331,14 @@ pub(super) fn type_of(mount: MountIdentity) -> io::Result<Option<OsString>> {
     Ok(entry(mount)?.map(|entry| entry.file_system))
 }
 
+/// Whether the mount that a place lies in is of this type.
+///
+/// # Errors
+/// As statx(2), or without `/proc`.
+pub fn is_of_type(place: &OwnedFd, file_system: &str) -> io::Result<bool> {
+    Ok(type_of(identity(place)?)?.as_deref() == Some(file_system.as_ref()))
+}
+
 /// Whether somebody made a mount writable, as the table of mounts has it.
 ///
 /// # Errors

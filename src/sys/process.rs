@@ -154,11 +154,7 @@ impl Process {
     /// # Errors
     /// As poll(2).
     pub fn wait(&self) -> io::Result<()> {
-        while wait_readable(&self.descriptor, INTERVAL)? == Readiness::Nothing {
-            if self.is_over() {
-                break;
-            }
-        }
+        while !self.ends_within(INTERVAL)? {}
         Ok(())
     }
 

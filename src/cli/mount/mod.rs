@@ -1,6 +1,7 @@
 //! `continuity mount`, and what the mount helper shares with it.
 
 pub(super) mod background;
+mod numbering;
 pub(super) mod options;
 pub(super) mod serve;
 pub(super) mod service;

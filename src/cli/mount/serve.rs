@@ -16,7 +16,7 @@ use crate::cli::manifest_file::{self, ManifestFile};
 use crate::cli::{Failure, logging};
 use crate::escape::Escaped;
 use crate::fuse::{MountOptions, Unmounted};
-use crate::supervisor::{Control, Plan, Program, Supervisor, SupervisorError};
+use crate::supervisor::{Control, Origin, Plan, Program, Supervisor, SupervisorError};
 use crate::sys::namespace::Outside;
 use crate::sys::{self, RootDir};
 
@@ -185,6 +185,7 @@ fn plan(request: &Request) -> Result<Plan, Failure> {
             labels: options.labels.clone(),
         },
         status: (sys::process::user().0 == 0).then(|| STATUS_DIRECTORY.into()),
+        origin: origin(&request.manifest),
         hand_over: options.hand_over,
     })
 }
@@ -201,6 +202,15 @@ fn given(mountpoint: &Path) -> Result<Option<OwnedFd>, SetUpError> {
     descriptor.map(Some).map_err(|cause| SetUpError::Given {
         path: mountpoint.to_owned(),
         cause,
+    })
+}
+
+/// Standard input comes once.
+fn origin(manifest: &ManifestFile) -> Option<Origin> {
+    let directory = std::env::current_dir().ok()?;
+    (manifest.path.as_os_str() != "-").then(|| Origin {
+        manifest: directory.join(&manifest.path),
+        directory,
     })
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Facts {
     pub trust: String,
     /// How many workers there were before.
     pub restarts: u32,
+    /// How many manifests there were before.
+    pub reloads: u32,
     pub since: Instant,
 }
 
@@ -42,6 +44,7 @@ struct Status<'a> {
     worker: u32,
     uptime_seconds: u64,
     worker_restarts: u32,
+    reloads: u32,
     manifest: &'a str,
     trust: &'a str,
     sandbox: &'a sandbox::Report,
@@ -69,6 +72,7 @@ impl Facts {
             worker: std::process::id(),
             uptime_seconds: self.since.elapsed().as_secs(),
             worker_restarts: self.restarts,
+            reloads: self.reloads,
             manifest: &self.manifest,
             trust: &self.trust,
             sandbox: &self.sandbox,
@@ -153,6 +157,7 @@ fn metrics(status: &Status<'_>) -> String {
             "counter",
             u64::from(status.worker_restarts),
         ),
+        ("reloads_total", "counter", u64::from(status.reloads)),
         ("inodes", "gauge", status.inodes),
         ("table_bytes", "gauge", status.table_bytes),
         ("requests_total", "counter", status.requests),

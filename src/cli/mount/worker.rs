@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,20 +14,22 @@ use thiserror::Error;
 use crate::cli::Failure;
 use crate::cli::logging::{self, Verbosity};
 use crate::cli::manifest_file::{LoadError, ManifestFile};
+use crate::cli::report;
 use crate::digest::{Algorithm, Digest};
 use crate::escape::Escaped;
 use crate::fs::{CopyCache, Filesystem};
-use crate::fuse::{Connection, Session, Turn};
-use crate::inode::{InodeTable, RootOwner, Statistics};
+use crate::fuse::{Connection, Forgetting, Session, Turn};
+use crate::inode::{Change, InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::sandbox::{self, Confinement, SandboxError};
 use crate::source::DirectorySource;
-use crate::supervisor::{FromWorker, Link, ToWorker};
+use crate::supervisor::{FromWorker, Link, Numbers, ToWorker};
 use crate::sys::process::{self, Nothing};
 use crate::sys::{KnownIds, PrivateDirectory, PrivateDirectoryError, RootDir, known_ids};
 use crate::trust::{Moment, Policy, Vouched, Voucher};
 use crate::verify::Verifier;
 
+use super::numbering;
 use super::options::Options;
 use super::serve::Request;
 use super::status::Facts;
@@ -102,10 +104,45 @@ pub(in crate::cli) fn run(
         pin,
         manifest,
         backing,
+        numbers,
     }) = begin
     else {
         return Err(WorkerError::Alone(io::ErrorKind::UnexpectedEof.into()).into());
     };
+    let follows = matches!(numbers, Numbers::Following(..));
+    let readied = ready(request, verbosity, &link, pin, (manifest, backing), numbers);
+    let ready = match readied {
+        Err(error) if follows => {
+            // Whoever asked for it is told.
+            let reason = report::chain(error.as_ref());
+            link.tell_supervisor(&FromWorker::Refused(reason))?;
+            return Err(error);
+        }
+        readied => readied?,
+    };
+    serve(ready, role, &link)
+}
+
+/// A worker that has read the manifest.
+struct Ready {
+    filesystem: Filesystem,
+    digest: Digest,
+    /// What the kernel must forget before this is what it shows.
+    changes: Option<Vec<Change>>,
+    cache: Option<CopyCache>,
+    confined: sandbox::Report,
+    nothing: Nothing,
+}
+
+/// Gives up all that is not needed, and reads the manifest.
+fn ready(
+    request: &Request,
+    verbosity: Verbosity,
+    link: &Link,
+    pin: Option<Digest>,
+    (manifest, backing): (OwnedFd, OwnedFd),
+    numbers: Numbers,
+) -> Result<Ready, Failure> {
     let cache = open_cache(&request.options)?;
     let log = request.options.log.as_deref().map(logging::open);
     let log = log.transpose()?;
@@ -124,7 +161,11 @@ pub(in crate::cli) fn run(
             Some(manifest.as_fd()),
             Some(nothing.as_fd()),
             log.as_ref().map(File::as_fd),
-        ],
+        ]
+        .into_iter()
+        .flatten()
+        .chain(numbering::descriptors(&numbers))
+        .collect(),
     )?;
     logging::set_form(request.options.log_form);
     verbosity.init();
@@ -132,19 +173,41 @@ pub(in crate::cli) fn run(
         logging::redirect(log);
     }
 
-    let (filesystem, digest) = load(
+    let (filesystem, digest, changes) = load(
         request,
         File::from(manifest),
         RootDir::from_descriptor(backing),
         &trust,
         &known,
+        numbers,
     )?;
-    link.tell_supervisor(FromWorker::Loaded(digest))?;
+    Ok(Ready {
+        filesystem,
+        digest,
+        changes,
+        cache,
+        confined,
+        nothing,
+    })
+}
+
+/// Serves what a worker has read.
+fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
+    let Ready {
+        filesystem,
+        digest,
+        changes,
+        cache,
+        confined,
+        nothing,
+    } = ready;
+    link.tell_supervisor(&FromWorker::Loaded(digest))?;
     let Some(ToWorker::Serve {
         turn,
         device_number,
         init,
         restarts,
+        reloads,
         connection,
         status,
     }) = link.hear_supervisor()?
@@ -169,9 +232,9 @@ pub(in crate::cli) fn run(
         );
     }
     filesystem.mounted(device_number);
-    let supervisor = Arc::clone(&link);
+    let supervisor = Arc::clone(link);
     filesystem.when_shut_down(move || {
-        if let Err(error) = supervisor.tell_supervisor(FromWorker::ShutDown) {
+        if let Err(error) = supervisor.tell_supervisor(&FromWorker::ShutDown) {
             log::warn!("event=shutdown_untold error={:?}", error.to_string());
         }
     });
@@ -188,6 +251,7 @@ pub(in crate::cli) fn run(
             sandbox: confined,
             manifest: digest.to_string(),
             restarts,
+            reloads,
             since: Instant::now(),
         };
         facts.tell(UnixListener::from(socket))?;
@@ -197,8 +261,31 @@ pub(in crate::cli) fn run(
         logging::finish();
         nothing.be_error()?;
     }
-    link.tell_supervisor(FromWorker::Serving)?;
+    match changes {
+        None => link.tell_supervisor(&FromWorker::Serving)?,
+        Some(changes) => {
+            let link = Link::from(link.as_fd().try_clone_to_owned()?);
+            forget(session.forgetting(), changes, link)?;
+        }
+    }
     session.serve()?;
+    Ok(())
+}
+
+/// Has the kernel forget what is different, while it is served, and then says so.
+fn forget(forgetting: Forgetting, changes: Vec<Change>, link: Link) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("forget".to_owned());
+    thread.spawn(move || {
+        let told = forgetting
+            .forget(&changes)
+            .and_then(|()| link.tell_supervisor(&FromWorker::Serving));
+        if let Err(error) = told {
+            // Another worker begins from the beginning.
+            log::error!("event=not_forgotten the kernel does not forget: {error}");
+            logging::finish();
+            std::process::exit(1);
+        }
+    })?;
     Ok(())
 }
 
@@ -208,9 +295,8 @@ fn confine(
     request: &Request,
     cache: Option<&CopyCache>,
     backing: BorrowedFd<'_>,
-    keep: [Option<BorrowedFd<'_>>; 4],
+    keep: Vec<BorrowedFd<'_>>,
 ) -> Result<sandbox::Report, SandboxError> {
-    let keep: Vec<_> = keep.into_iter().flatten().collect();
     let confinement = Confinement {
         readable: &[backing],
         writable: cache.map(|cache| cache.directory.as_fd()),
@@ -227,7 +313,8 @@ fn load(
     backing: RootDir,
     trust: &Trust,
     known: &KnownIds,
-) -> Result<(Filesystem, Digest), Failure> {
+    numbers: Numbers,
+) -> Result<(Filesystem, Digest, Option<Vec<Change>>), Failure> {
     // The one before has read it, too.
     let _ = manifest.rewind();
     let file: &ManifestFile = &request.manifest;
@@ -237,13 +324,15 @@ fn load(
     let table = InodeTable::build(&bytes, &Limits::default(), RootOwner { uid, gid })
         .map_err(|error| file.refused(error))?;
     drop(bytes);
+    let can_be_asked = request.options.presentation.introspect;
+    let (table, changes) = numbering::apply(table, numbers, can_be_asked)?;
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, request.options.verifier)?;
     let presentation = request.options.presentation.within(known);
     let filesystem =
         Filesystem::new(table, verifier, presentation, Some(digest)).with_voucher(voucher);
     let filesystem = filesystem.with_errors(request.options.errors);
-    Ok((filesystem, digest))
+    Ok((filesystem, digest, changes))
 }
 
 /// What the manifest has to be.

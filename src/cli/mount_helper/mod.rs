@@ -17,11 +17,11 @@ use super::logging::{self, Verbosity};
 use super::manifest_file::ManifestFile;
 use super::mount::OPTIONS_HELP;
 use super::mount::background::{self, Verdict};
-use super::mount::options::{OptionError, Options};
+use super::mount::options::Options;
 use super::mount::serve::{self, End, Request};
 use super::mount::service::Service;
 use super::mount::worker;
-use super::{Failure, report};
+use super::{Failure, remount, report};
 
 const PROGRAM: &str = "mount.continuity";
 
@@ -148,7 +148,15 @@ fn help(name: &str, mut words: Vec<OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(name, &error),
     };
-    let mut request = match request(&arguments) {
+    let options = match options(&arguments) {
+        Ok(options) => options,
+        Err(error) => return fail(name, error.as_ref(), status::of_request(&error)),
+    };
+    if options.remount {
+        // Other options change nothing.
+        return end(name, remount::remount(&arguments.dir).map(|_| End::Gone));
+    }
+    let mut request = match request(&arguments, options) {
         Ok(request) => request,
         Err(error) => return fail(name, error.as_ref(), status::of_request(&error)),
     };
@@ -228,7 +236,7 @@ fn fail(name: &str, error: &(dyn std::error::Error + 'static), status: u8) -> Ex
     ExitCode::from(status)
 }
 
-fn request(arguments: &Arguments) -> Result<Request, Failure> {
+fn options(arguments: &Arguments) -> Result<Options, Failure> {
     let mut options = Options {
         // mount(8) mounts for everybody on the machine, if root asks.
         allow_other: sys::process::user().0 == 0,
@@ -243,9 +251,10 @@ fn request(arguments: &Arguments) -> Result<Request, Failure> {
             options.add(list)?;
         }
     }
-    if options.remount {
-        return Err(OptionError::Remount.into());
-    }
+    Ok(options)
+}
+
+fn request(arguments: &Arguments, options: Options) -> Result<Request, Failure> {
     let backing = options
         .backing
         .clone()

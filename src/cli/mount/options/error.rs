@@ -46,7 +46,7 @@ pub enum OptionError {
     #[error("{0} is given on the command line and among the mount options, and differs")]
     Twice(&'static str),
     /// Remounting.
-    #[error("a continuity mount cannot be remounted; unmount it and mount it anew")]
+    #[error("\"remount\" is for what is mounted: continuity remount MOUNTPOINT")]
     Remount,
     /// A quotation mark that is not closed.
     #[error("mount options {:?} have an open quotation mark", Escaped(.0.as_bytes()))]

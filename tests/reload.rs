@@ -1,0 +1,396 @@
+//! A mount that reads its manifest anew while it is used.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod mounted;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use mounted::{Mount, child_of, in_time, run, wait_until};
+use rustix::fs::Advice;
+use rustix::io::Errno;
+use serde_json::Value;
+use tempfile::TempDir;
+use tree::{build, continuity, scratch, text};
+
+struct Scene(TempDir);
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self(scratch());
+        fs::create_dir(scene.tree()).unwrap();
+        scene.write("same", b"always the same");
+        scene.write("content", b"old");
+        scene.write("goes", b"goes away");
+        scene.write("mode", b"mode");
+        scene.build();
+        scene
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.0.path().join("tree")
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.0.path().join("manifest")
+    }
+
+    /// As a new file, so that one that is open stays what it is.
+    fn write(&self, name: &str, content: &[u8]) {
+        let path = self.tree().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
+        fs::write(path, content).unwrap();
+    }
+
+    fn build(&self) {
+        build(&self.0, &self.tree(), &[]);
+    }
+
+    fn mount(&self, arguments: &[&str]) -> Mount {
+        Mount::with(&self.manifest(), &self.tree(), arguments)
+    }
+}
+
+fn remount(mount: &Mount) -> Output {
+    in_time("remount", || continuity(["remount".as_ref(), mount.path()]))
+}
+
+fn reload(mount: &Mount) {
+    let output = remount(mount);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", mount.log());
+}
+
+fn refused(mount: &Mount, reason: &str) {
+    let output = remount(mount);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains(reason), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+fn status(mount: &Mount) -> Value {
+    let output = continuity(["mounts", "--json"]);
+    let path = mount.path().to_str().unwrap();
+    let lines = text(&output.stdout).to_owned();
+    let mut lines = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find(|line| line["mountpoint"] == path).unwrap()
+}
+
+fn requests(mount: &Mount) -> u64 {
+    status(mount)["requests"].as_u64().unwrap()
+}
+
+fn names(path: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(path).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn what_changed_is_seen_and_the_rest_stays() {
+    let scene = Scene::new();
+    scene.write("directory/below", b"below");
+    scene.build();
+    let mount = scene.mount(&[]);
+    let at = |name: &str| mount.join(name);
+    let inode = |name: &str| fs::symlink_metadata(at(name)).unwrap().ino();
+    // The kernel remembers all of it, also what is not there.
+    assert_eq!(names(mount.path()).len(), 5);
+    for name in ["same", "content", "goes", "mode", "directory/below"] {
+        fs::read(at(name)).unwrap();
+    }
+    assert!(!at("comes").exists() && !at("directory/comes").exists());
+    let open = File::open(at("content")).unwrap();
+    let (same, content, mode) = (inode("same"), inode("content"), inode("mode"));
+    let before = status(&mount)["manifest"].clone();
+
+    fs::remove_file(scene.tree().join("goes")).unwrap();
+    scene.write("content", b"new content");
+    scene.write("comes", b"comes");
+    scene.write("directory/comes", b"comes too");
+    run(
+        "chmod",
+        ["600", scene.tree().join("mode").to_str().unwrap()],
+    );
+    scene.build();
+    reload(&mount);
+
+    assert_ne!(status(&mount)["manifest"], before);
+    assert_eq!(status(&mount)["reloads"], 1);
+    assert_eq!(status(&mount)["worker_restarts"], 0, "{}", mount.log());
+    // Nothing is asked for what is the same, not even a name; only for the directories
+    // in which there are others now.
+    for directory in [mount.path(), &at("directory")] {
+        fs::metadata(directory).unwrap();
+    }
+    let asked = requests(&mount);
+    assert_eq!(fs::read(at("same")).unwrap(), b"always the same");
+    assert_eq!(fs::read(at("directory/below")).unwrap(), b"below");
+    assert_eq!(inode("same"), same);
+    assert_eq!(requests(&mount), asked);
+
+    assert_eq!(fs::read(at("content")).unwrap(), b"new content");
+    assert!(inode("content") > content);
+    assert_eq!(fs::read(at("comes")).unwrap(), b"comes");
+    assert_eq!(fs::read(at("directory/comes")).unwrap(), b"comes too");
+    assert_eq!(
+        fs::read(at("goes")).unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
+    let expected = ["same", "content", "mode", "comes", "directory"];
+    assert_eq!(names(mount.path()), expected.map(str::to_owned).into());
+    assert_eq!(names(&at("directory")).len(), 2);
+    // Of this one the content is the same.
+    let found = fs::metadata(at("mode")).unwrap();
+    assert_eq!((found.ino(), found.permissions().mode()), (mode, 0o100_600));
+
+    // What is open is what it was, as far as the kernel has it.
+    let mut bytes = [0; 3];
+    open.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"old");
+    rustix::fs::fadvise(&open, 0, None, Advice::DontNeed).unwrap();
+    let error = open.read_exact_at(&mut bytes, 0).unwrap_err();
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::STALE));
+    drop(open);
+
+    // Another worker has the same numbers, and the next manifest follows them.
+    let (worker, content) = (mount.worker(), inode("content"));
+    mount.signal_worker("KILL");
+    wait_until(
+        || child_of(mount.pid()).is_some_and(|next| next != worker),
+        || mount.log(),
+    );
+    assert_eq!(inode("content"), content);
+    let file = File::open(at("content")).unwrap();
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    let mut bytes = [0; 11];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"new content");
+    scene.write("content", b"newer");
+    scene.build();
+    reload(&mount);
+    assert_eq!(fs::read(at("content")).unwrap(), b"newer");
+    assert_eq!(inode("same"), same);
+    assert!(inode("content") > content);
+    assert_eq!(status(&mount)["reloads"], 2);
+    drop(file);
+    assert!(mount.unmount().success());
+}
+
+#[test]
+fn a_file_becomes_a_directory_and_back() {
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    let path = mount.join("content");
+    for _ in 0..3 {
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::remove_file(scene.tree().join("content")).unwrap();
+        scene.write("content/below", b"below");
+        scene.build();
+        reload(&mount);
+        assert!(path.is_dir());
+        assert_eq!(fs::read(path.join("below")).unwrap(), b"below");
+        fs::remove_dir_all(scene.tree().join("content")).unwrap();
+        scene.write("content", b"old");
+        scene.build();
+        reload(&mount);
+        assert!(path.is_file());
+    }
+    assert!(mount.unmount().success());
+}
+
+#[test]
+fn names_of_one_file_come_and_go() {
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    let found = |name: &str| {
+        let found = fs::metadata(mount.join(name)).unwrap();
+        (found.ino(), found.nlink())
+    };
+    let first = found("same").0;
+    let other = scene.tree().join("other");
+    fs::hard_link(scene.tree().join("same"), &other).unwrap();
+    assert!(!mount.join("other").exists());
+    scene.build();
+    reload(&mount);
+    assert_eq!((found("same"), found("other")), ((first, 2), (first, 2)));
+    // The same content, and another file.
+    scene.write("other", b"always the same");
+    scene.build();
+    reload(&mount);
+    assert_eq!(found("other").1, 1);
+    assert_ne!(found("other").0, found("same").0);
+    fs::remove_file(&other).unwrap();
+    scene.build();
+    reload(&mount);
+    assert_eq!(found("same").1, 1);
+    assert!(!mount.join("other").exists());
+    assert!(mount.unmount().success());
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let scene = Scene::new();
+    let good = fs::read(scene.manifest()).unwrap();
+    let mount = scene.mount(&[]);
+    let pinned = {
+        let digest = status(&mount)["manifest"].as_str().unwrap().to_owned();
+        scene.mount(&["--digest", &digest])
+    };
+    let replace = |content: &[u8]| {
+        let new = scene.0.path().join("new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, scene.manifest()).unwrap();
+    };
+    let worker = mount.worker();
+    replace(b"\x0a\xff\xff");
+    refused(&mount, "manifest");
+    fs::remove_file(scene.manifest()).unwrap();
+    refused(&mount, "cannot open the manifest");
+    assert_eq!(mount.worker(), worker);
+    scene.write("content", b"new");
+    scene.build();
+    refused(&pinned, "is not trusted: wanted sha256:");
+    assert_eq!(fs::metadata(pinned.join("content")).unwrap().len(), 3);
+    for mount in [&mount, &pinned] {
+        assert_eq!(status(mount)["reloads"], 0);
+        assert!(mount.join("goes").exists() && !mount.join("comes").exists());
+        assert_eq!(fs::read(mount.join("same")).unwrap(), b"always the same");
+    }
+    reload(&mount);
+    assert_eq!(fs::read(mount.join("content")).unwrap(), b"new");
+    // As mount(8) asks for it.
+    replace(&good);
+    let asked = |mount: &Mount| {
+        Command::new(env!("CARGO_BIN_EXE_mount-continuity"))
+            .arg(scene.manifest())
+            .arg(mount.path())
+            .args(["-o", "ro,nosuid,remount,user_id=0"])
+            .output()
+            .unwrap()
+    };
+    assert!(asked(&mount).status.success());
+    assert_eq!(status(&mount)["reloads"], 2);
+    assert!(asked(&pinned).status.success());
+    replace(b"nonsense");
+    let output = asked(&pinned);
+    assert_eq!(output.status.code(), Some(32));
+    assert_eq!(text(&output.stderr).lines().count(), 1);
+    assert!(mount.unmount().success());
+    assert!(pinned.unmount().success());
+}
+
+#[test]
+fn where_nobody_can_take_over_it_is_refused() {
+    let scene = Scene::new();
+    let mount = scene.mount(&["-o", "recovery=remount"]);
+    refused(&mount, "cannot be asked to read its manifest anew");
+    let output = continuity(["remount".as_ref(), scene.0.path()]);
+    assert!(text(&output.stderr).contains("no continuity mount is at"));
+    assert!(mount.unmount().success());
+}
+
+/// How many times as much as usual, from the environment.
+fn endurance() -> u64 {
+    let factor = std::env::var("CONTINUITY_ENDURE");
+    factor.map_or(1, |factor| factor.parse().unwrap())
+}
+
+/// Some of the workers are killed meanwhile.
+#[test]
+fn no_reader_of_what_is_the_same_sees_it() {
+    const READERS: usize = 16;
+    const FILES: usize = 20;
+    let rounds = 100 * endurance();
+    let scene = Scene::new();
+    let content = |number: usize| vec![number as u8; 10_000 + number];
+    for number in 0..FILES {
+        scene.write(&format!("files/{number}"), &content(number));
+    }
+    scene.build();
+    let first = fs::read(scene.manifest()).unwrap();
+    scene.write("content", b"something new");
+    scene.write("files/more", b"more");
+    fs::remove_file(scene.tree().join("goes")).unwrap();
+    scene.build();
+    let second = fs::read(scene.manifest()).unwrap();
+    let mount = scene.mount(&[]);
+    let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for reader in 0..READERS {
+            let (mount, done, reads) = (&mount, &done, &reads);
+            scope.spawn(move || {
+                let mut number = reader;
+                while !done.load(Ordering::Relaxed) {
+                    number = (number * 3 + 7) % FILES;
+                    let file = File::open(mount.join(format!("files/{number}"))).unwrap();
+                    if reader % 2 == 0 {
+                        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+                    }
+                    let expected = content(number);
+                    let mut found = vec![0; expected.len()];
+                    file.read_exact_at(&mut found, 0).unwrap();
+                    assert!(found == expected, "{number}");
+                    assert!(names(&mount.join("files")).len() >= FILES);
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0..rounds {
+            let next = [&first, &second][(round % 2) as usize];
+            let new = scene.0.path().join("new");
+            fs::write(&new, next).unwrap();
+            fs::rename(new, scene.manifest()).unwrap();
+            if round % 10 == 7 {
+                mount.signal_worker("KILL");
+            }
+            // It can be refused while a worker is dying.
+            wait_until(|| remount(&mount).status.success(), || mount.log());
+            let is_second = round % 2 == 1;
+            assert_eq!(mount.join("files/more").exists(), is_second);
+            assert_eq!(mount.join("goes").exists(), !is_second);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    println!("{rounds} reloads, {} reads", reads.into_inner());
+    assert!(mount.unmount().success());
+}
+
+/// Several at once, and an end in the midst.
+#[test]
+fn who_asks_at_the_same_time_is_answered() {
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    thread::scope(|scope| {
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| remount(&mount))).collect();
+        for asker in askers {
+            assert!(asker.join().unwrap().status.success());
+        }
+        assert_eq!(status(&mount)["reloads"], 8);
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| remount(&mount))).collect();
+        mount.signal("TERM");
+        // With a word, or without.
+        for asker in askers {
+            asker.join().unwrap();
+        }
+    });
+    let mut mount = mount;
+    assert!(mount.wait().success());
+}
