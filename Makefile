@@ -53,6 +53,7 @@ endure:
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test apply_endure -- --test-threads=1 --nocapture
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test supervision -- --test-threads=1 --nocapture no_reader_sees
 	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test killed -- --test-threads=1 --nocapture the_next_mount
+	CONTINUITY_ENDURE=$${CONTINUITY_ENDURE:-50} $(CARGO) test --release --locked --test reload -- --test-threads=1 --nocapture no_reader
 
 FRACTION ?= 1
 FIGURES ?= flips swaps bombs soak

@@ -298,6 +298,74 @@ fn what_is_refused_changes_nothing() {
 }
 
 #[test]
+fn what_cannot_be_followed_is_refused() {
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    assert!(fs::read(mount.join("same")).is_ok());
+    // The kernel has been told that nothing has any.
+    let listed = rustix::fs::getxattr(mount.join("same"), "user.name", &mut [0_u8; 8][..]);
+    assert_eq!(listed.unwrap_err(), Errno::OPNOTSUPP);
+    let path = scene.tree().join("content");
+    rustix::fs::setxattr(
+        &path,
+        "user.name",
+        b"value",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
+    scene.build();
+    refused(&mount, "extended attributes");
+    // Where it asks in any case they are seen.
+    scene.write("content", b"old");
+    scene.build();
+    let introspecting = scene.mount(&["-o", "introspect"]);
+    rustix::fs::setxattr(
+        &path,
+        "user.name",
+        b"value",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
+    scene.build();
+    reload(&introspecting);
+    let mut value = [0_u8; 8];
+    let place = introspecting.join("content");
+    let length = rustix::fs::getxattr(place, "user.name", &mut value[..]).unwrap();
+    assert_eq!(&value[..length], b"value");
+    assert!(introspecting.unmount().success());
+    assert!(mount.unmount().success());
+
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    fs::write(scene.manifest(), b"").unwrap();
+    refused(&mount, "changed in its place");
+    assert_eq!(fs::read(mount.join("same")).unwrap(), b"always the same");
+    assert!(mount.unmount().success());
+}
+
+/// Signatures and files of digests are read anew.
+#[test]
+fn a_new_digest_in_the_file_counts() {
+    let scene = Scene::new();
+    let pins = scene.0.path().join("digests");
+    let pin = || {
+        let name = scene.manifest();
+        let sums = run("sha256sum", [&name]);
+        fs::write(&pins, format!("sha256:{}\n", &sums[..64])).unwrap();
+    };
+    pin();
+    let mount = scene.mount(&["--digest-file", pins.to_str().unwrap()]);
+    scene.write("comes", b"comes");
+    scene.build();
+    refused(&mount, "is not trusted");
+    assert!(!mount.join("comes").exists());
+    pin();
+    reload(&mount);
+    assert_eq!(fs::read(mount.join("comes")).unwrap(), b"comes");
+    assert!(mount.unmount().success());
+}
+
+#[test]
 fn where_nobody_can_take_over_it_is_refused() {
     let scene = Scene::new();
     let mount = scene.mount(&["-o", "recovery=remount"]);

@@ -116,6 +116,8 @@ pub struct Supervisor<Start> {
     view: View,
     /// The one before, for as long as the kernel may remember something of it.
     before: Option<View>,
+    /// Who asked while a worker died.
+    postponed: Option<Ask>,
     /// How many workers there were before this one.
     restarts: u32,
     /// How many manifests there were before this one.
@@ -164,6 +166,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             control: Control::default(),
             view: View::new(manifest),
             before: None,
+            postponed: None,
             restarts: 0,
             reloads: 0,
         }
@@ -215,7 +218,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             }
             let mut ended = match worker {
                 Ok(mut serving) if !serving.ends().map_err(SupervisorError::Worker)? => {
-                    worker = match served.next_ask() {
+                    worker = match self.postponed.take().or_else(|| served.next_ask()) {
                         Some(ask) if serving.has_shut_down() => {
                             ask.refused(&SupervisorError::ShutDown.to_string());
                             Ok(serving)
@@ -339,6 +342,11 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             .and_then(|next| self.load_next(next, &serving));
         let (next, worker) = match loaded {
             Ok(loaded) => loaded,
+            Err(_) if serving.is_over() => {
+                // First somebody has to serve.
+                self.postponed = Some(ask);
+                return Ok(serving);
+            }
             Err(reason) => {
                 ask.refused(&reason);
                 return Ok(serving);
@@ -365,7 +373,10 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     fn load_next(&mut self, next: view::Next, serving: &Worker) -> Result<(View, Worker), String> {
         let since = Instant::now();
         let is_useless = || serving.is_over() || since.elapsed() > RELOAD_MAX;
-        let words = |error: io::Error| error.to_string();
+        let words = |error: io::Error| match error.kind() {
+            io::ErrorKind::TimedOut => "reading the manifest takes too long".to_owned(),
+            _ => error.to_string(),
+        };
         let mut command = (self.start)(self.control.program());
         if let Some(origin) = &self.plan.origin {
             command.current_dir(&origin.directory);
