@@ -320,6 +320,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 self.view.found(digest);
                 Ok(worker)
             }
+            Some(FromWorker::Refused(_)) => Err(not_ready(worker, None)),
             other => Err(not_ready(worker, other)),
         }
     }

@@ -123,6 +123,8 @@ pub(super) const TABLE: &[(&str, Meaning)] = &[
         "gidmap",
         Value(|options, text| value::add_range(text, &mut options.presentation.gid_map)),
     ),
+    // The table of mounts shows it, and mount(8) gives it back with "remount".
+    ("group_id", Value(|_, _| Ok(()))),
     ("group", Nothing),
     ("helper", NothingWith),
     (
@@ -281,6 +283,8 @@ pub(super) const TABLE: &[(&str, Meaning)] = &[
         Value(|options, text| value::add_range(text, &mut options.presentation.uid_map)),
     ),
     ("user", Nothing),
+    // As "group_id".
+    ("user_id", Value(|_, _| Ok(()))),
     ("users", Nothing),
     ("wait", Nothing),
 ];
