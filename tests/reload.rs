@@ -375,6 +375,32 @@ fn where_nobody_can_take_over_it_is_refused() {
     assert!(mount.unmount().success());
 }
 
+/// A crash on another manifest is a crash like any other; and when nobody serves any
+/// more, whoever asks is told at once.
+#[test]
+fn crashes_after_it_are_made_good_and_no_more() {
+    let scene = Scene::new();
+    let mount = scene.mount(&[]);
+    scene.write("comes", b"comes");
+    scene.build();
+    assert!(!mount.join("comes").exists());
+    reload(&mount);
+    for _ in 0..5 {
+        let worker = mount.worker();
+        mount.signal_worker("ABRT");
+        wait_until(
+            || child_of(mount.pid()).is_some_and(|next| next != worker),
+            || mount.log(),
+        );
+        let found = in_time("read", || fs::read(mount.join("comes")));
+        assert_eq!(found.unwrap(), b"comes");
+    }
+    mount.signal_worker("ABRT");
+    mount.wait_for("next=never");
+    refused(&mount, "cannot be asked to read its manifest anew");
+    run("umount", [mount.path()]);
+}
+
 /// How many times as much as usual, from the environment.
 fn endurance() -> u64 {
     let factor = std::env::var("CONTINUITY_ENDURE");

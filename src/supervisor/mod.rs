@@ -6,10 +6,12 @@
 //! kernel's first message and a few words of the worker.
 
 mod control;
+mod error;
 mod lost;
 mod message;
 mod policy;
 mod reload;
+mod served;
 mod socket;
 mod view;
 mod worker;
@@ -18,23 +20,23 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-
 use crate::escape::OneLine;
-use crate::fuse::{Connection, MountError, MountOptions, Mounted, Turn, Unserved};
+use crate::fuse::{Connection, MountOptions, Turn, Unserved};
 use crate::sys::mount::open_fuse_device;
 use crate::sys::namespace::Outside;
 
 pub use control::Control;
+pub use error::SupervisorError;
 pub use message::{Before, FromWorker, Link, Numbers, ToWorker};
 pub use reload::{Origin, ask as ask_to_reload};
 pub use socket::status_path;
 
 use policy::{Death, Next, Policy};
 use reload::{Ask, ControlSocket};
+use served::{Served, Tools};
 use socket::StatusSocket;
 use view::View;
 use worker::{Ended, Worker};
@@ -74,38 +76,6 @@ pub enum Program {
     Same,
     /// The one that is installed by now where that was.
     Installed,
-}
-
-/// Why a mount did not come about, or ended.
-#[derive(Debug, Error)]
-pub enum SupervisorError {
-    /// The worker did not want to, and has said why.
-    #[error("the worker refused")]
-    Refused(ExitStatus),
-    /// The worker died before it could say anything.
-    #[error("the worker ended ({0}) before it was ready")]
-    Died(ExitStatus),
-    /// It cannot be started, or does not say what it should.
-    #[error("the worker: {0}")]
-    Worker(#[source] io::Error),
-    /// Mounting failed.
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    /// Whoever waited for the mount cannot be told.
-    #[error(transparent)]
-    Told(io::Error),
-    /// The connection to the kernel failed.
-    #[error("the connection to the kernel: {0}")]
-    Connection(#[source] io::Error),
-    /// Too many workers died.
-    #[error("too many workers died, the last one: {0}")]
-    GaveUp(String),
-    /// Content was refused, and that was to end the view.
-    #[error("it was shut down because content was refused (errors=shutdown)")]
-    ShutDown,
-    /// Somebody wanted it to end at once.
-    #[error("ended at once")]
-    Killed,
 }
 
 /// Looks after a mount and its worker.
@@ -268,6 +238,10 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             }
             worker = match next {
                 Next::Never => {
+                    // Whoever asked, and whoever will, hears that nobody answers.
+                    served.control = None;
+                    self.postponed = None;
+                    drop(asked);
                     refuse(&served)?;
                     return Err(if has_shut_down {
                         SupervisorError::ShutDown
@@ -489,62 +463,6 @@ fn refuse(served: &Served) -> Result<(), SupervisorError> {
     let _ = served.mounted.detach();
     served.mounted.abort();
     Ok(())
-}
-
-/// A mount that is served.
-#[derive(Debug)]
-struct Served {
-    mounted: Mounted,
-    tools: Tools,
-    /// Where it is asked for another manifest.
-    control: Option<ControlSocket>,
-    can_hand_over: bool,
-}
-
-impl Served {
-    fn next_ask(&self) -> Option<Ask> {
-        self.control.as_ref()?.next()
-    }
-}
-
-/// What a worker needs to serve, beside the connection.
-#[derive(Debug)]
-struct Tools {
-    /// The first message of the kernel.
-    init: Vec<u8>,
-    device_number: u64,
-    status: Option<StatusSocket>,
-}
-
-impl Tools {
-    /// Lets a worker serve, and waits until it does.
-    fn serve(
-        &self,
-        worker: Worker,
-        connection: &Connection,
-        turn: Turn,
-        (restarts, reloads): (u32, u32),
-    ) -> Result<Worker, SupervisorError> {
-        let tell = || -> io::Result<()> {
-            let status = self.status.as_ref().map(StatusSocket::listener);
-            worker.tell(&ToWorker::Serve {
-                turn,
-                device_number: self.device_number,
-                init: self.init.clone(),
-                restarts,
-                reloads,
-                connection: worker::copy(connection)?,
-                status: status.map(worker::copy).transpose()?,
-            })
-        };
-        if let Err(error) = tell() {
-            return Err(not_told(worker, error));
-        }
-        match worker.hear().map_err(SupervisorError::Worker)? {
-            Some(FromWorker::Serving) => Ok(worker),
-            other => Err(not_ready(worker, other)),
-        }
-    }
 }
 
 /// Has the requests fail that the last worker has taken.
