@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use mounted::{in_time, mounts_at, run, wait_until};
+use mounted::{child_of, in_time, mounts_at, run, wait_until};
 use tempfile::TempDir;
 use tree::{continuity, scratch, sh, text};
 
@@ -660,4 +660,45 @@ for i in $(seq 200); do grep -q unmounted journal && break; sleep 0.05; done
 grep -q event=refused journal
 "#,
     );
+}
+
+/// The supervisor has left the directory by then.
+#[test]
+fn workers_that_follow_find_what_the_first_one_found() {
+    let scene = Scene::new();
+    let digest = run("sha256sum", [scene.path("manifest")]);
+    fs::write(scene.path("pins"), digest).unwrap();
+    scene.mounts(&[
+        "manifest",
+        scene.mountpoint().to_str().unwrap(),
+        "-o",
+        "backing=tree,digest_file=pins,log=log",
+    ]);
+    let servers = |scene: &Scene| scene.servers().len();
+    assert_eq!(servers(&scene), 2);
+    let supervisor = scene
+        .servers()
+        .into_iter()
+        .map(|process| {
+            process
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .find(|pid| child_of(*pid).is_some())
+        .unwrap();
+    let first = child_of(supervisor).unwrap();
+    run("kill", ["-s", "KILL", &first.to_string()]);
+    wait_until(
+        || child_of(supervisor).is_some_and(|worker| worker != first),
+        || fs::read_to_string(scene.path("log")).unwrap(),
+    );
+    assert!(fs::read(scene.path("mount/tampered")).is_err());
+    let log = || fs::read_to_string(scene.path("log")).unwrap();
+    wait_until(|| log().contains("event=refused"), log);
+    assert!(!Path::new("/log").exists());
+    scene.unmount();
 }

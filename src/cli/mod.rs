@@ -46,7 +46,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use logging::Verbosity;
 
-/// Why a subcommand could not do its work; printed by [`report`] alone.
+/// Why a subcommand could not do its work; printed by `report` alone.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a subcommand that did its work ended.

@@ -352,10 +352,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             io::ErrorKind::TimedOut => "reading the manifest takes too long".to_owned(),
             _ => error.to_string(),
         };
-        let mut command = (self.start)(self.control.program());
-        if let Some(origin) = &self.plan.origin {
-            command.current_dir(&origin.directory);
-        }
+        let command = (self.start)(self.control.program());
         let worker = Worker::start(command, self.plan.outside.as_ref()).map_err(words)?;
         let begin = || -> io::Result<()> {
             worker.tell(&ToWorker::Begin {

@@ -31,8 +31,6 @@ const ANSWER_MAX: u64 = 8192;
 pub struct Origin {
     /// Its path, from the root on.
     pub manifest: PathBuf,
-    /// From where the words of the command line lead to files.
-    pub directory: PathBuf,
 }
 
 impl Origin {
@@ -190,7 +188,6 @@ mod tests {
         fs::write(directory.path().join("manifest"), b"").unwrap();
         let origin = Origin {
             manifest: directory.path().join(manifest),
-            directory: directory.path().to_owned(),
         };
         let socket = ControlSocket::bind(directory.path(), 45, origin).unwrap();
         (directory, socket)

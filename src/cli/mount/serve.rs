@@ -152,7 +152,8 @@ fn set_up(
     for (level, line) in request.options.remarks() {
         log::log!(level, "{line}");
     }
-    Ok(Supervisor::new(plan(request)?, start(words, role)?))
+    let start = start(words, role, request.outside.is_none())?;
+    Ok(Supervisor::new(plan(request)?, start))
 }
 
 /// Whoever waits until it is mounted.
@@ -210,7 +211,6 @@ fn origin(manifest: &ManifestFile) -> Option<Origin> {
     let directory = std::env::current_dir().ok()?;
     (manifest.path.as_os_str() != "-").then(|| Origin {
         manifest: directory.join(&manifest.path),
-        directory,
     })
 }
 
@@ -230,8 +230,10 @@ fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError
 }
 
 /// How a worker is started: as this program, with the same words.
-fn start(words: &[OsString], role: Role) -> io::Result<impl FnMut(Program) -> Command> {
+fn start(words: &[OsString], role: Role, here: bool) -> io::Result<impl FnMut(Program) -> Command> {
     let installed = std::env::current_exe()?;
+    // Words can be paths from here, and this process may leave.
+    let directory = std::env::current_dir().ok().filter(|_| here);
     let words = words.to_vec();
     Ok(move |program| {
         let mut command = Command::new(match program {
@@ -243,6 +245,9 @@ fn start(words: &[OsString], role: Role) -> io::Result<impl FnMut(Program) -> Co
             command.arg0(name);
         }
         command.arg(role.word()).args(words).env_clear();
+        if let Some(directory) = directory.as_deref().filter(|path| path.is_dir()) {
+            command.current_dir(directory);
+        }
         for name in ENVIRONMENT {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
