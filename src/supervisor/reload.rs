@@ -1,9 +1,8 @@
 //! Where a mount is asked to read its manifest anew: a socket beside that of the
 //! status. Only root is heard, and one word.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,6 +10,8 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::sys::peer;
+
+use super::socket;
 
 /// The word.
 const RELOAD: &[u8] = b"reload";
@@ -67,13 +68,7 @@ impl ControlSocket {
     /// Makes it, in a directory that is closed to others.
     pub(super) fn bind(directory: &Path, device_number: u64, origin: Origin) -> io::Result<Self> {
         let path = control_path(directory, device_number);
-        // No other filesystem has this number now.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        let listener = socket::listen(&path)?;
         let (say, asks) = channel();
         let thread = std::thread::Builder::new().name("control".to_owned());
         thread.spawn(move || listen(&listener, &origin, &say))?;
@@ -177,6 +172,8 @@ pub fn ask(directory: &Path, device_number: u64) -> io::Result<Result<String, St
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     use std::thread;

@@ -1,13 +1,18 @@
 //! Where a mount can be asked for its status: a socket that is named after the
 //! device number of its filesystem, in a directory of root's.
 
-use std::fs::{self, DirBuilder};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use crate::sys::PrivateDirectory;
+use crate::sys::{PrivateDirectory, peer};
+
+/// What the names of sockets end in, of this kind and of that where one can ask for
+/// something.
+const KINDS: [&str; 2] = ["sock", "control"];
 
 /// A socket that is gone when this is dropped.
 #[derive(Debug)]
@@ -31,13 +36,9 @@ impl StatusSocket {
             _ => {}
         }
         PrivateDirectory::open(directory).map_err(io::Error::other)?;
+        sweep(directory);
         let path = status_path(directory, device_number);
-        // No other filesystem has this number now.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
+        let listener = listen(&path)?;
         Ok(Self { listener, path })
     }
 
@@ -53,5 +54,64 @@ impl StatusSocket {
 impl Drop for StatusSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Listens in a place. What is there is somebody's who is gone, since no other
+/// filesystem has that number now.
+pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+    // Under another name first, for a moment passes until somebody listens.
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&new)?;
+    fs::set_permissions(&new, Permissions::from_mode(0o600))?;
+    fs::rename(&new, path)?;
+    Ok(listener)
+}
+
+/// Takes away what was left by those who were killed.
+fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let is_socket = |path: &PathBuf| {
+        let kind = path.extension().and_then(OsStr::to_str);
+        kind.is_some_and(|kind| KINDS.contains(&kind))
+    };
+    for path in paths.filter(is_socket) {
+        if peer::is_left(&path).unwrap_or(false) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_left_is_taken_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for name in ["7.sock", "7.control", "8.new"] {
+            drop(UnixListener::bind(path(name)).unwrap());
+        }
+        fs::write(path("notes"), "").unwrap();
+        let serving = listen(&path("5.control")).unwrap();
+        let own = StatusSocket::bind(directory.path(), 5).unwrap();
+        let mut left: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["5.control", "5.sock", "8.new", "notes"]);
+        // Whoever comes next has the number now.
+        drop((serving, listen(&path("5.control")).unwrap()));
+        drop(own);
+        assert!(!path("5.sock").exists());
     }
 }
