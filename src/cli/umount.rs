@@ -20,9 +20,9 @@ const NAMED_MAX: usize = 10;
 
 /// Unmount what this program has mounted
 ///
-/// Returns when the processes that served it are gone, too (Linux 6.15; before that,
-/// when it is unmounted). A mount of anything else is refused. Who is not root
-/// unmounts through fusermount3.
+/// Returns when the processes that served it are gone, too, where the kernel tells who
+/// they are (as Linux 6.18 does), or else when it is unmounted. A mount of anything
+/// else is refused. Who is not root unmounts through fusermount3.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Unmount at once; who is still using it can go on, and this waits for nobody

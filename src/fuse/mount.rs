@@ -74,7 +74,7 @@ pub enum MountError {
     Refused(#[source] io::Error),
     /// What was to be taken over is nothing that can be served.
     #[error(
-        "the descriptor that was given leads to no FUSE filesystem that is mounted here, or the kernel does not tell (Linux 6.15 does)"
+        "the descriptor that was given leads to no FUSE filesystem that is mounted here, or the kernel does not tell (Linux 6.18 does)"
     )]
     Unknown,
     /// What was to be taken over was mounted in a way that breaks promises.

@@ -15,8 +15,8 @@ pub struct Holder {
 }
 
 /// Who has the connection of a FUSE filesystem open, by the number of its device
-/// (the field `fuse_connection` in `/proc/PID/fdinfo/N`, since Linux 6.15). Before
-/// that, nobody is found.
+/// (the field `fuse_connection` in `/proc/PID/fdinfo/N`; seen on Linux 6.18). Where
+/// there is none, nobody is found.
 ///
 /// # Errors
 /// Without `/proc`.

@@ -23,7 +23,7 @@ pub struct Found {
 }
 
 /// The mount whose filesystem is served through this device (the field
-/// `fuse_connection` in `/proc/PID/fdinfo/N`, since Linux 6.15). The last one if it
+/// `fuse_connection` in `/proc/PID/fdinfo/N`; seen on Linux 6.18). The last one if it
 /// is mounted more than once; nothing if it is not.
 ///
 /// # Errors
