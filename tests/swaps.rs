@@ -135,6 +135,25 @@ impl Scene {
         2
     }
 
+    /// How long it takes at most to be refused each of the others, when nobody else is
+    /// at work. What is opened here is what a race opens, too.
+    fn longest_alone(&self) -> Duration {
+        let mut longest = Duration::ZERO;
+        for other in OTHERS {
+            let held = OTHERS.map(|name| (name == other).then_some(0));
+            // Exchanging them twice puts them back.
+            self.put_back(held);
+            for _ in 0..amount(1000, 20) {
+                let begin = Instant::now();
+                let error = read_directly(&self.mount.join("dir/0")).unwrap_err();
+                longest = longest.max(begin.elapsed());
+                assert_eq!(error.raw_os_error(), Some(5), "{other}");
+            }
+            self.put_back(held);
+        }
+        longest
+    }
+
     /// Puts everything back.
     fn put_back(&self, held: [Option<u64>; OTHERS.len()]) {
         for (other, file) in OTHERS.into_iter().zip(held) {
@@ -254,13 +273,15 @@ fn whatever_takes_the_place_of_a_file() {
             .any(|place| place.contains("fifo") || place.contains("pipe"))
     };
     wait_until(|| !held(), || "a thread waits for a pipe".to_owned());
+    let alone = scene.longest_alone();
     run("umount", [scene.mount.path()]);
     told.tell(format!(
-        "{} swaps, {} reads: {} right, {} EIO, no escape; longest open and read {:.1} ms",
+        "{} swaps, {} reads: {} right, {} EIO, no escape; longest open and read {:.1} ms, alone {:.1} ms",
         grouped(swaps),
         grouped(given + refused),
         grouped(given),
         grouped(refused),
-        longest.as_secs_f64() * 1000.0
+        longest.as_secs_f64() * 1000.0,
+        alone.as_secs_f64() * 1000.0
     ));
 }
