@@ -1,68 +1,127 @@
 //! Where symlinks lead.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::inode::{Ino, Inode, InodeKind, InodeTable};
 
 /// As many as the kernel follows (`MAXSYMLINKS` in `include/linux/namei.h`).
-const LINKS_MAX: usize = 40;
+const LINKS_MAX: u32 = 40;
 
-/// A name on the way.
-struct Step<'t> {
-    name: &'t [u8],
-    /// Whether the symlink in question says it, and not another one that it
-    /// leads through, of which that is told.
-    own: bool,
+/// The symlinks of a table. Each is followed once, however many lead through it.
+pub(super) struct Links<'t> {
+    table: &'t InodeTable,
+    known: HashMap<Ino, Way<'t>>,
 }
 
-/// Whether a symlink goes up from the root. Inside, that leads nowhere else; a
-/// program that follows it from outside leaves the tree. An absolute target
-/// means the root inside, and every tool for images knows that.
-pub(super) fn leave(table: &InodeTable, link: Inode<'_>, target: &[u8]) -> bool {
-    let Some(root) = table.get(Ino::ROOT) else {
-        return false;
-    };
-    let mut place = if target.starts_with(b"/") {
-        root
-    } else {
-        link.parent()
-    };
-    // Names behind the last one that is there: they may be made some day.
-    let mut beyond = 0_usize;
-    let mut links = 0;
-    // The next one last.
-    let mut rest: Vec<_> = steps(target, true).collect();
-    while let Some(Step { name, own }) = rest.pop() {
-        match name {
-            b"" | b"." => {}
-            b".." if beyond > 0 => beyond -= 1,
-            b".." if place.ino() == Ino::ROOT => {
-                if own {
-                    return true;
-                }
-            }
-            b".." => place = place.parent(),
-            _ if beyond > 0 => beyond += 1,
-            _ => match table.lookup(place, name).map(|next| (next, next.kind())) {
-                Some((next, InodeKind::Directory(_))) => place = next,
-                Some((_, InodeKind::Symlink(through))) => {
-                    links += 1;
-                    if links > LINKS_MAX {
-                        return false;
-                    }
-                    if through.starts_with(b"/") {
-                        place = root;
-                    }
-                    rest.extend(steps(through, false));
-                }
-                _ => beyond = 1,
-            },
+/// How far a symlink was followed.
+#[derive(Clone, Copy)]
+struct Way<'t> {
+    place: Inode<'t>,
+    /// Names behind the last one that is there: they may be made some day.
+    beyond: usize,
+    /// How many other symlinks it leads through. More than [`LINKS_MAX`]: nowhere.
+    links: u32,
+    /// Whether it says itself, and not a symlink that it leads through, to go up from
+    /// the root.
+    leaves: bool,
+}
+
+/// A symlink that is being followed.
+struct Step<'t> {
+    link: Ino,
+    way: Way<'t>,
+    /// The rest of its target.
+    names: Split<'t>,
+    /// The symlink that comes next, and has to be known for that.
+    through: Option<Ino>,
+}
+
+/// The names of a target.
+type Split<'t> = std::slice::Split<'t, u8, fn(&u8) -> bool>;
+
+impl<'t> Links<'t> {
+    pub(super) fn new(table: &'t InodeTable) -> Self {
+        Self {
+            table,
+            known: HashMap::new(),
         }
     }
-    false
-}
 
-/// From the last to the first.
-fn steps(target: &[u8], own: bool) -> impl Iterator<Item = Step<'_>> {
-    target
-        .rsplit(|byte| *byte == b'/')
-        .map(move |name| Step { name, own })
+    /// Whether a symlink goes up from the root. Inside, that leads nowhere else; a
+    /// program that follows it from outside leaves the tree. An absolute target
+    /// means the root inside, and every tool for images knows that.
+    pub(super) fn leave(&mut self, link: Inode<'t>, target: &'t [u8]) -> bool {
+        // What is followed, each through the one before.
+        let mut steps: Vec<_> = self.begin(link, target).into_iter().collect();
+        while let Some(mut step) = steps.pop() {
+            match self.walk(&mut step) {
+                Some((through, target)) => {
+                    let next = self.begin(through, target);
+                    steps.push(step);
+                    steps.extend(next);
+                }
+                None => {
+                    self.known.insert(step.link, step.way);
+                }
+            }
+        }
+        self.known.get(&link.ino()).is_some_and(|way| way.leaves)
+    }
+
+    /// The first step, if this symlink was not followed before.
+    fn begin(&mut self, link: Inode<'t>, target: &'t [u8]) -> Option<Step<'t>> {
+        let root = self.table.get(Ino::ROOT)?;
+        let Entry::Vacant(unknown) = self.known.entry(link.ino()) else {
+            return None;
+        };
+        let is_absolute = target.starts_with(b"/");
+        let way = Way {
+            place: if is_absolute { root } else { link.parent() },
+            beyond: 0,
+            links: 0,
+            leaves: false,
+        };
+        // Who comes back here before it is known goes round in circles.
+        unknown.insert(Way {
+            links: LINKS_MAX,
+            ..way
+        });
+        Some(Step {
+            link: link.ino(),
+            way,
+            names: target.split(|byte| *byte == b'/'),
+            through: None,
+        })
+    }
+
+    /// Follows a symlink to its end, or until it leads through another one.
+    fn walk(&self, step: &mut Step<'t>) -> Option<(Inode<'t>, &'t [u8])> {
+        let way = &mut step.way;
+        if let Some(through) = step.through.take().and_then(|link| self.known.get(&link)) {
+            (way.place, way.beyond) = (through.place, through.beyond);
+            way.links = way.links.saturating_add(1).saturating_add(through.links);
+        }
+        while way.links <= LINKS_MAX {
+            match step.names.next()? {
+                b"" | b"." => {}
+                b".." if way.beyond > 0 => way.beyond -= 1,
+                b".." if way.place.ino() == Ino::ROOT => way.leaves = true,
+                b".." => way.place = way.place.parent(),
+                _ if way.beyond > 0 => way.beyond += 1,
+                name => match self.table.lookup(way.place, name) {
+                    Some(next) => match next.kind() {
+                        InodeKind::Directory(_) => way.place = next,
+                        InodeKind::Symlink(target) => {
+                            step.through = Some(next.ino());
+                            return Some((next, target));
+                        }
+                        _ => way.beyond = 1,
+                    },
+                    None => way.beyond = 1,
+                },
+            }
+        }
+        None
+    }
 }

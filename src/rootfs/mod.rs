@@ -21,6 +21,8 @@ use crate::mode::FileType;
 pub use finding::{Cause, Finding, Id, Summary};
 pub use json::JsonFindings;
 
+use links::Links;
+
 /// How the manifest is going to be mounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -74,6 +76,7 @@ pub fn check(
         tell(&finding)
     };
     targets::check(&table, options, &mut found)?;
+    let mut links = Links::new(&table);
     let mut seen = HashSet::new();
     let mut todo: Vec<_> = table.get(Ino::ROOT).into_iter().collect();
     while let Some(inode) = todo.pop() {
@@ -86,15 +89,15 @@ pub fn check(
         } else if inode.links() > 1 && !seen.insert(inode.ino()) {
             continue;
         }
-        look(&table, inode, options, &mut found)?;
+        look(inode, &mut links, options, &mut found)?;
     }
     Ok(summary)
 }
 
 /// Looks at one file.
-fn look(
-    table: &InodeTable,
-    inode: Inode<'_>,
+fn look<'t>(
+    inode: Inode<'t>,
+    links: &mut Links<'t>,
     options: &Options,
     found: &mut impl FnMut(Finding) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -133,7 +136,7 @@ fn look(
                 }
             }
         }
-        InodeKind::Symlink(target) if links::leave(table, inode, target) => {
+        InodeKind::Symlink(target) if links.leave(inode, target) => {
             add(Cause::LeavesRoot(target.into()))?;
         }
         InodeKind::Device(number) => {
@@ -336,6 +339,8 @@ mod tests {
             // It leads through one that is told of, and is not one itself.
             link("/a/to-out", "b/out"),
             link("/a/loop", "loop/../../.."),
+            link("/a/there", "back/../../.."),
+            link("/a/back", "there/../../.."),
         ];
         assert_eq!(
             found(links),
@@ -346,6 +351,32 @@ mod tests {
                 "leaves-root /a/up",
             ]
         );
+    }
+
+    #[test]
+    fn as_many_links_are_followed_as_the_kernel_follows() {
+        let chain = |length: u32| {
+            let mut links: Vec<_> = (1..length)
+                .map(|number| link(&format!("/c/{number:02}"), &format!("{:02}", number - 1)))
+                .collect();
+            links.push(link("/c/00", "/"));
+            // Two more names behind as many links as that.
+            links.push(link("/c/out", &format!("{:02}/..", length - 1)));
+            links
+        };
+        assert_eq!(found(chain(40)), ["leaves-root /c/out"]);
+        assert_eq!(found(chain(41)), [""; 0]);
+        // Every one leads through all others, many times.
+        let through = "0/../".repeat(800);
+        let web: Vec<_> = (0..20_000)
+            .map(|number| {
+                link(
+                    &format!("/w/{number}"),
+                    &format!("../w/{through}{}", number + 1),
+                )
+            })
+            .collect();
+        assert_eq!(found(web), [""; 0]);
     }
 
     #[test]
