@@ -170,8 +170,8 @@ fn says_what_is_refused_and_why() {
         assert_eq!((&chunk["chunk"], &chunk["len"]), (&3.into(), &CHUNK.into()));
         assert_eq!(chunk["off"], 3 * CHUNK);
         assert!(chunk["want"].as_str().unwrap().contains(':'));
-        assert!(mount.log().contains("path=\"/chunked\" ino="));
-        assert!(mount.log().contains(" chunk=3 off=196608 len=65536 want="));
+        mount.wait_for("path=\"/chunked\" ino=");
+        mount.wait_for(" chunk=3 off=196608 len=65536 want=");
         let output = audit(&mount, &["--format=paths0"]);
         let paths: Vec<_> = output.stdout.split(|byte| *byte == 0).collect();
         assert_eq!(paths.len(), 7);

@@ -147,7 +147,7 @@ fn a_worker_without_a_sandbox_says_so() {
     let (_scratch, backing, manifest) = scene();
     let mount = Mount::with(&manifest, &backing, &["-v", "-o", "sandbox=off"]);
     assert_eq!(fs::read_to_string(mount.join("file")).unwrap(), "content");
-    assert!(mount.log().contains("sandbox=off"), "{}", mount.log());
+    mount.wait_for("sandbox=off");
     let status = fs::read_to_string(format!("/proc/{}/status", worker(&mount))).unwrap();
     assert_eq!(field(&status, "Seccomp:"), "0");
 }

@@ -50,7 +50,8 @@ pub fn server(place: &OwnedFd, file_system: &str) -> io::Result<Server> {
         .name("ask".to_owned())
         .spawn(move || tell.send(rustix::fs::fstatfs(&asked).map(drop)))?;
     match answer.recv_timeout(PATIENCE) {
-        Ok(Err(Errno::NOTCONN)) => Ok(Server::Gone),
+        // The second one is for who was waiting when the last process went.
+        Ok(Err(Errno::NOTCONN | Errno::CONNABORTED)) => Ok(Server::Gone),
         Ok(_) => Ok(Server::There),
         // What cannot be looked at may be who serves it.
         Err(_) if is_unheld(mount).unwrap_or(false) => Ok(Server::Missing(mount)),
