@@ -150,7 +150,7 @@ fn told_to_end() {
         mount.signal(signal);
         assert!(mount.wait().success(), "{signal}: {}", mount.log());
         assert!(!mount.is_mounted());
-        assert!(mount.log().contains("INFO  unmounted"), "{}", mount.log());
+        mount.wait_for("INFO  unmounted");
     }
 }
 
@@ -175,6 +175,13 @@ fn a_service_manager_is_told() {
             .env("NOTIFY_SOCKET", &name)
             .spawn()
             .unwrap();
+        if flag.is_empty() {
+            // For the case that all of it is killed.
+            for what in ["connection", "state", "manifest"] {
+                let name = format!("FDSTORE=1\nFDNAME=continuity-{what}");
+                assert_eq!(hear(), name);
+            }
+        }
         let ready = hear();
         assert!(ready.starts_with("READY=1\n"), "{ready}");
         let pid = ready.lines().find_map(|line| line.strip_prefix("MAINPID="));
@@ -185,8 +192,20 @@ fn a_service_manager_is_told() {
             || "not mounted".to_owned(),
         );
         run("kill", ["-s", "TERM", &pid]);
-        assert!(hear().starts_with("STOPPING=1\n"));
-        assert!(hear().contains("STATUS=unmounted"));
+        let mut told = vec![hear()];
+        while !told.last().unwrap().contains("STATUS=unmounted") {
+            told.push(hear());
+        }
+        // Nothing of it need be kept any more.
+        let is_kept_no_more = |message: &String| message.starts_with("FDSTOREREMOVE=1\n");
+        assert!(told.iter().any(is_kept_no_more), "{told:?}");
+        told.retain(|message| !is_kept_no_more(message));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.iter()
+                .all(|message| message.starts_with("STOPPING=1\n")),
+            "{told:?}"
+        );
         assert!(started.wait().unwrap().success());
     }
 }
@@ -381,11 +400,7 @@ fn a_dead_mount_is_replaced() {
     dead.kill();
     assert_eq!(mounts_at(dead.path()), ["fuse.continuity"]);
     let mut mount = scene.mount_at(dead.path());
-    assert!(
-        mount.log().contains("event=stale_mount_replaced"),
-        "{}",
-        mount.log()
-    );
+    mount.wait_for("event=stale_mount_replaced");
     assert_eq!(mounts_at(dead.path()), ["fuse.continuity"]);
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"content\n");
     mount.signal("TERM");
@@ -585,11 +600,7 @@ fn a_mount_inside_its_backing_does_not_wait_for_itself() {
         });
         run("find", [mount.path()]);
     });
-    assert!(
-        mount.log().contains("reason=escape path=\"/place/same\""),
-        "{}",
-        mount.log()
-    );
+    mount.wait_for("reason=escape path=\"/place/same\"");
     assert!(mount.unmount().success());
 }
 

@@ -218,7 +218,7 @@ impl Unserved {
         let connection = self.connection.as_fd().try_clone_to_owned();
         // Only root may; without it large files are read in smaller steps.
         let _ = sys::mount::set_read_ahead(self.identity.device(), READ_AHEAD_KIB);
-        let place = Arc::new(Place {
+        let place = Place {
             path: self.path,
             mount: self.identity,
             connection: connection.map_err(MountError::Silent)?,
@@ -226,12 +226,8 @@ impl Unserved {
             options: self.options,
             unwanted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-        });
-        watch(Arc::clone(&place));
-        Ok(Mounted {
-            place,
-            connection: self.connection,
-        })
+        };
+        Ok(Mounted::watched(place, self.connection))
     }
 }
 
@@ -263,6 +259,44 @@ struct Place {
 pub struct Unmounter(Arc<Place>);
 
 impl Mounted {
+    fn watched(place: Place, connection: Connection) -> Self {
+        let place = Arc::new(place);
+        watch(Arc::clone(&place));
+        Self { place, connection }
+    }
+
+    /// Looks after a filesystem again that another process has mounted by its own
+    /// hand, served and left behind.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not mounted any more; as open(2).
+    pub fn resume(
+        connection: Connection,
+        mount: MountIdentity,
+        path: PathBuf,
+        options: MountOptions,
+    ) -> io::Result<Self> {
+        let place = Place {
+            path,
+            mount,
+            connection: connection.as_fd().try_clone_to_owned()?,
+            by: None,
+            options,
+            unwanted: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        };
+        match place.locate()? {
+            Whereabouts::Gone => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(Self::watched(place, connection)),
+        }
+    }
+
+    /// Whether it was mounted by our own hand.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.place.by.is_none()
+    }
+
     /// Something that can unmount it from any thread.
     #[must_use]
     pub fn unmounter(&self) -> Unmounter {

@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::fuse::MountError;
 
+use super::message::FromWorker;
+use super::worker::{Ended, Worker};
+
 /// Why a mount did not come about, or ended.
 #[derive(Debug, Error)]
 pub enum SupervisorError {
@@ -22,6 +25,9 @@ pub enum SupervisorError {
     /// Mounting failed.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// What was left of the mount is of no use.
+    #[error("cannot go on with the mount as it was left: {0}")]
+    NotResumed(#[source] io::Error),
     /// Whoever waited for the mount cannot be told.
     #[error(transparent)]
     Told(io::Error),
@@ -37,4 +43,32 @@ pub enum SupervisorError {
     /// Somebody wanted it to end at once.
     #[error("ended at once")]
     Killed,
+}
+
+/// Why a worker cannot be told anything: most often it has ended, and how it did
+/// says more.
+pub(super) fn not_told(worker: Worker, error: io::Error) -> SupervisorError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => not_ready(worker, None),
+        _ => SupervisorError::Worker(error),
+    }
+}
+
+/// Why a worker did not say what it should.
+pub(super) fn not_ready(worker: Worker, said: Option<FromWorker>) -> SupervisorError {
+    if said.is_some() {
+        let cause = io::Error::other("it does not say what it should");
+        return SupervisorError::Worker(cause);
+    }
+    match worker.wait() {
+        // It ended by itself, and has said why.
+        Ok(Ended { status, .. }) if status.code().is_some() => SupervisorError::Refused(status),
+        Ok(Ended { status, .. }) => SupervisorError::Died(status),
+        Err(error) => SupervisorError::Worker(error),
+    }
+}
+
+/// Waits until a worker has ended.
+pub(super) fn end_of(worker: Worker) -> Result<Ended, SupervisorError> {
+    worker.wait().map_err(SupervisorError::Worker)
 }

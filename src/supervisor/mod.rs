@@ -5,8 +5,11 @@
 //! (`FUSE_NOTIFY_RESEND`, Linux 6.9). The supervisor reads nothing but the
 //! kernel's first message and a few words of the worker.
 
+mod ask;
+mod begin;
 mod control;
 mod error;
+mod kept;
 mod lost;
 mod message;
 mod policy;
@@ -21,28 +24,24 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::escape::OneLine;
-use crate::fuse::{Connection, MountOptions, Turn, Unserved};
-use crate::sys::mount::open_fuse_device;
+use crate::fuse::{Connection, MountOptions};
 use crate::sys::namespace::Outside;
 
+pub use ask::{Origin, ask as ask_to_reload};
 pub use control::Control;
 pub use error::SupervisorError;
+pub use kept::{KEPT_NAMES, Keeper, Keeping, Kept, KeptError};
 pub use message::{Before, FromWorker, Link, Numbers, ToWorker};
-pub use reload::{Origin, ask as ask_to_reload};
 pub use socket::status_path;
 
+use ask::Ask;
+use error::end_of;
 use policy::{Death, Next, Policy};
-use reload::{Ask, ControlSocket};
-use served::{Served, Tools};
-use socket::StatusSocket;
+use served::Served;
 use view::View;
-use worker::{Ended, Worker};
-
-/// How long reading another manifest may take.
-const RELOAD_MAX: Duration = Duration::from_secs(90);
+use worker::Ended;
 
 /// What to mount, and how.
 #[derive(Debug)]
@@ -67,6 +66,10 @@ pub struct Plan {
     /// Whether the next worker may take over where the last one stopped. If not,
     /// everything is mounted anew when one dies, as before Linux 6.9.
     pub hand_over: bool,
+    /// What was left of the mount, if it was there before.
+    pub kept: Option<Kept>,
+    /// Who keeps it for the case that all processes are killed, if somebody does.
+    pub keeping: Option<Keeping>,
 }
 
 /// Of which program a worker is.
@@ -104,6 +107,8 @@ struct Place {
     status: Option<PathBuf>,
     origin: Option<Origin>,
     hand_over: bool,
+    kept: Option<Kept>,
+    keeping: Option<Keeping>,
 }
 
 impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
@@ -120,6 +125,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             status,
             origin,
             hand_over,
+            kept,
+            keeping,
         } = plan;
         Self {
             plan: Place {
@@ -131,6 +138,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 status,
                 origin,
                 hand_over,
+                kept,
+                keeping,
             },
             start,
             control: Control::default(),
@@ -157,7 +166,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     }
 
     /// Calls `begins` when a worker has read the manifest, mounts, calls `ready`
-    /// with what that gave, and returns when the filesystem is gone.
+    /// with what that gave, and returns when the filesystem is gone. Where something was
+    /// kept, that goes on.
     ///
     /// Nobody sees the mount before a worker has read the manifest and answers.
     ///
@@ -169,9 +179,19 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         begins: impl FnOnce() -> io::Result<T>,
         ready: impl FnOnce(T, &Path) -> io::Result<()>,
     ) -> Result<(), SupervisorError> {
-        let worker = self.load()?;
-        let begun = begins().map_err(SupervisorError::Told)?;
-        let (mut served, worker) = self.mount(worker)?;
+        let (begun, (mut served, worker)) = match self.plan.kept.take() {
+            Some(kept) => {
+                // There is something to clean up already.
+                let begun = begins().map_err(SupervisorError::Told)?;
+                (begun, self.resume(kept)?)
+            }
+            None => {
+                let worker = self.load()?;
+                let begun = begins().map_err(SupervisorError::Told)?;
+                (begun, self.mount(worker)?)
+            }
+        };
+        self.keep(&served);
         if let Err(error) = ready(begun, served.mounted.path()) {
             // Whoever waited is not there any more.
             let _ = self.control.unmount();
@@ -185,9 +205,14 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             if let (Ok(_), Some(ask), Some(digest)) = (&worker, &asked, self.view.digest()) {
                 Ask::done(ask, digest);
                 asked = None;
+                self.keep(&served);
             }
             let mut ended = match worker {
                 Ok(mut serving) if !serving.ends().map_err(SupervisorError::Worker)? => {
+                    if serving.has_shut_down() {
+                        // Nobody else gives anything out, either.
+                        self.forget();
+                    }
                     worker = match self.postponed.take().or_else(|| served.next_ask()) {
                         Some(ask) if serving.has_shut_down() => {
                             ask.refused(&SupervisorError::ShutDown.to_string());
@@ -266,186 +291,6 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             };
         }
     }
-
-    /// Has a worker read the manifest.
-    fn load(&mut self) -> Result<Worker, SupervisorError> {
-        let command = (self.start)(self.control.program());
-        let worker =
-            Worker::start(command, self.plan.outside.as_ref()).map_err(SupervisorError::Worker)?;
-        let process = worker.process().map_err(SupervisorError::Worker)?;
-        self.control.works(process);
-        if self.control.is_killed() {
-            return Err(SupervisorError::Killed);
-        }
-        let begin = || -> io::Result<()> {
-            worker.tell(&ToWorker::Begin {
-                pin: self.view.digest(),
-                manifest: worker::copy(self.view.manifest())?,
-                backing: worker::copy(&self.plan.backing)?,
-                numbers: self.view.numbers(self.before.as_ref())?,
-            })
-        };
-        if let Err(error) = begin() {
-            return Err(not_told(worker, error));
-        }
-        match worker.hear().map_err(SupervisorError::Worker)? {
-            Some(FromWorker::Loaded(digest)) => {
-                // The next one is held to that of the first.
-                self.view.found(digest);
-                Ok(worker)
-            }
-            Some(FromWorker::Refused(_)) => Err(not_ready(worker, None)),
-            other => Err(not_ready(worker, other)),
-        }
-    }
-
-    /// Lets another worker read the manifest anew, and serve that instead of this one.
-    /// If it cannot, whoever asked is told, and this one goes on; if it can, whoever
-    /// asked is told later, when a worker serves it.
-    fn reload(
-        &mut self,
-        served: &Served,
-        serving: Worker,
-        ask: Ask,
-        asked: &mut Option<Ask>,
-    ) -> Result<Worker, SupervisorError> {
-        let loaded = ask
-            .manifest
-            .try_clone()
-            .and_then(view::Next::new)
-            .map_err(|error| error.to_string())
-            .and_then(|next| self.load_next(next, &serving));
-        let (next, worker) = match loaded {
-            Ok(loaded) => loaded,
-            Err(_) if serving.is_over() => {
-                // First somebody has to serve.
-                self.postponed = Some(ask);
-                return Ok(serving);
-            }
-            Err(reason) => {
-                ask.refused(&reason);
-                return Ok(serving);
-            }
-        };
-        // From here on there is no way back: the kernel is told of the new one.
-        *asked = Some(ask);
-        self.before = Some(std::mem::replace(&mut self.view, next));
-        self.reloads = self.reloads.saturating_add(1);
-        log::info!("event=reloaded count={}", self.reloads);
-        let process = worker.process().map_err(SupervisorError::Worker)?;
-        self.control.works(process);
-        serving.kill().map_err(SupervisorError::Worker)?;
-        let mut ended = end_of(serving)?;
-        if ended.has_shut_down() {
-            return Err(SupervisorError::ShutDown);
-        }
-        ended.bury(served.mounted.connection());
-        self.take_over(served, worker)
-    }
-
-    /// Has a worker read what is to follow, while another one serves. Why it cannot, in
-    /// words for whoever asked.
-    fn load_next(&mut self, next: view::Next, serving: &Worker) -> Result<(View, Worker), String> {
-        let since = Instant::now();
-        let is_useless = || serving.is_over() || since.elapsed() > RELOAD_MAX;
-        let words = |error: io::Error| match error.kind() {
-            io::ErrorKind::TimedOut => "reading the manifest takes too long".to_owned(),
-            _ => error.to_string(),
-        };
-        let command = (self.start)(self.control.program());
-        let worker = Worker::start(command, self.plan.outside.as_ref()).map_err(words)?;
-        let begin = || -> io::Result<()> {
-            worker.tell(&ToWorker::Begin {
-                pin: None,
-                manifest: worker::copy(next.manifest())?,
-                backing: worker::copy(&self.plan.backing)?,
-                numbers: next.numbers(&self.view)?,
-            })
-        };
-        begin().map_err(words)?;
-        match worker.hear_unless(is_useless).map_err(words)? {
-            Some(FromWorker::Loaded(digest)) => Ok((next.accept(digest).map_err(words)?, worker)),
-            Some(FromWorker::Refused(reason)) => Err(OneLine(&reason).to_string()),
-            other => Err(not_ready(worker, other).to_string()),
-        }
-    }
-
-    /// Lets a worker serve that has read the manifest, where another one has ended.
-    fn take_over(&mut self, served: &Served, worker: Worker) -> Result<Worker, SupervisorError> {
-        let connection = served.mounted.connection();
-        let counts = (self.restarts, self.reloads);
-        let worker = served
-            .tools
-            .serve(worker, connection, Turn::Again, counts)?;
-        // The kernel has forgotten what is different.
-        self.before = None;
-        Ok(worker)
-    }
-
-    /// Mounts, and lets a worker serve that.
-    fn mount(&mut self, worker: Worker) -> Result<(Served, Worker), SupervisorError> {
-        let unserved = match self.plan.given.take() {
-            Some(device) => Unserved::take_over(device)?,
-            None => {
-                Unserved::mount_through(&self.plan.mountpoint, self.plan.options.clone(), || {
-                    match &self.plan.outside {
-                        Some(outside) => outside.run(open_fuse_device)?,
-                        None => open_fuse_device(),
-                    }
-                })?
-            }
-        };
-        let connection = unserved.connection();
-        let init = connection
-            .take_init()
-            .map_err(SupervisorError::Connection)?;
-        let tools = Tools {
-            init,
-            device_number: unserved.device_number(),
-            status: self.bind(unserved.device_number()),
-        };
-        let counts = (self.restarts, self.reloads);
-        let worker = tools.serve(worker, connection, Turn::First, counts)?;
-        // Nothing has been asked yet, so nothing comes again now.
-        let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
-        let control = self.bind_control(unserved.device_number(), can_hand_over);
-        let mounted = unserved.attach()?;
-        self.control.is_mounted(mounted.unmounter());
-        if can_hand_over && let Err(error) = lost::watch(&mounted, tools.status.as_ref()) {
-            log::debug!("nobody looks for lost requests: {error}");
-        }
-        let served = Served {
-            mounted,
-            tools,
-            control,
-            can_hand_over,
-        };
-        Ok((served, worker))
-    }
-
-    /// Without a status everything else goes on.
-    fn bind(&self, device_number: u64) -> Option<StatusSocket> {
-        let directory = self.plan.status.as_deref()?;
-        StatusSocket::bind(directory, device_number)
-            .inspect_err(|error| log::warn!("event=status_off error={:?}", error.to_string()))
-            .ok()
-    }
-
-    /// Nobody can ask for another manifest without it, and everything else goes on.
-    fn bind_control(&self, device_number: u64, can_hand_over: bool) -> Option<ControlSocket> {
-        let directory = self.plan.status.as_deref().filter(|_| can_hand_over)?;
-        let origin = self.plan.origin.clone()?;
-        ControlSocket::bind(directory, device_number, origin)
-            .inspect_err(|error| log::warn!("event=reload_off error={:?}", error.to_string()))
-            .ok()
-    }
-
-    /// Lets another worker go on.
-    fn follow(&mut self, served: &Served) -> Result<Worker, SupervisorError> {
-        self.restarts = self.restarts.saturating_add(1);
-        let worker = self.load()?;
-        self.take_over(served, worker)
-    }
 }
 
 /// Lets no other worker have a try: whoever asks gets an error, until the filesystem
@@ -466,31 +311,4 @@ fn refuse(served: &Served) -> Result<(), SupervisorError> {
 fn refuse_taken(connection: &Connection) -> Result<(), SupervisorError> {
     let refused = connection.resend().and_then(|()| connection.refuse_all());
     refused.map_err(SupervisorError::Connection)
-}
-
-/// Why a worker cannot be told anything: most often it has ended, and how it did
-/// says more.
-fn not_told(worker: Worker, error: io::Error) -> SupervisorError {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => not_ready(worker, None),
-        _ => SupervisorError::Worker(error),
-    }
-}
-
-/// Why a worker did not say what it should.
-fn not_ready(worker: Worker, said: Option<FromWorker>) -> SupervisorError {
-    if said.is_some() {
-        let cause = io::Error::other("it does not say what it should");
-        return SupervisorError::Worker(cause);
-    }
-    match worker.wait() {
-        // It ended by itself, and has said why.
-        Ok(Ended { status, .. }) if status.code().is_some() => SupervisorError::Refused(status),
-        Ok(Ended { status, .. }) => SupervisorError::Died(status),
-        Err(error) => SupervisorError::Worker(error),
-    }
-}
-
-fn end_of(worker: Worker) -> Result<Ended, SupervisorError> {
-    worker.wait().map_err(SupervisorError::Worker)
 }

@@ -4,12 +4,11 @@ use std::io;
 
 use crate::fuse::{Connection, Mounted, Turn};
 
-use super::error::SupervisorError;
+use super::ask::{Ask, ControlSocket};
+use super::error::{SupervisorError, not_ready, not_told};
 use super::message::{FromWorker, ToWorker};
-use super::reload::{Ask, ControlSocket};
 use super::socket::StatusSocket;
 use super::worker::{self, Worker};
-use super::{not_ready, not_told};
 
 /// A mount that is served.
 #[derive(Debug)]

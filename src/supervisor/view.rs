@@ -35,6 +35,15 @@ impl View {
         }
     }
 
+    /// One that somebody has shown before.
+    pub(super) const fn resumed(manifest: File, digest: Digest, numbers: Option<File>) -> Self {
+        Self {
+            manifest,
+            digest: Some(digest),
+            numbers,
+        }
+    }
+
     /// Holds it to what the first worker has found.
     pub(super) fn found(&mut self, digest: Digest) {
         self.digest.get_or_insert(digest);
@@ -46,6 +55,11 @@ impl View {
 
     pub(super) const fn manifest(&self) -> &File {
         &self.manifest
+    }
+
+    /// Where the numbers are that do not follow from the manifest.
+    pub(super) const fn kept_numbers(&self) -> Option<&File> {
+        self.numbers.as_ref()
     }
 
     /// What a worker is told that serves it. The kernel may still remember something

@@ -31,26 +31,48 @@ pub fn redirect(descriptor: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()
 /// `/dev/fuse` (Linux, Documentation/admin-guide/devices.txt).
 const FUSE_DEVICE: (u32, u32) = (10, 229);
 
-/// An open FUSE device that this process was given when it was started, by its
-/// number. It goes to no other program from here. To be called before one is opened
-/// here, and once for each number.
+/// A descriptor that this process was given when it was started, by its number. It
+/// goes to no other program from here. To be called once for each number, and only
+/// for those of which whoever started this process has said that they are there.
 ///
 /// # Errors
-/// `EBADF` when that is not open under this number.
+/// `EBADF` when it is not open under this number.
 #[allow(
     unsafe_code,
     reason = "whoever started this process owns nothing in it"
 )]
-pub fn inherited_fuse_device(number: i32) -> io::Result<OwnedFd> {
-    let found = std::fs::metadata(format!("/proc/self/fd/{number}"));
-    let device = rustix::fs::makedev(FUSE_DEVICE.0, FUSE_DEVICE.1);
-    if number <= 2 || !found.is_ok_and(|found| found.rdev() == device) {
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    if number <= 2 || std::fs::metadata(format!("/proc/self/fd/{number}")).is_err() {
         return Err(rustix::io::Errno::BADF.into());
     }
-    // SAFETY: it is open, and nobody here has opened such a device.
+    // SAFETY: it is open, and it was before anything was opened here.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
     Ok(descriptor)
+}
+
+/// The same for an open FUSE device. To be called before one is opened here.
+///
+/// # Errors
+/// `EBADF` when none is open under this number.
+pub fn inherited_fuse_device(number: i32) -> io::Result<OwnedFd> {
+    // Looked at first: what is something else stays open, and is its owner's.
+    match std::fs::metadata(format!("/proc/self/fd/{number}")) {
+        Ok(found) if found.rdev() == fuse_device() => inherited(number),
+        _ => Err(rustix::io::Errno::BADF.into()),
+    }
+}
+
+/// Whether a descriptor leads to a FUSE device.
+///
+/// # Errors
+/// As fstat(2).
+pub fn is_fuse_device(descriptor: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstat(descriptor)?.st_rdev == fuse_device())
+}
+
+fn fuse_device() -> u64 {
+    rustix::fs::makedev(FUSE_DEVICE.0, FUSE_DEVICE.1)
 }
 
 /// The device and the inode number of what a descriptor leads to.

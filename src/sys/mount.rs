@@ -181,6 +181,19 @@ impl MountIdentity {
         rustix::fs::makedev(self.device.0, self.device.1)
     }
 
+    /// The numbers that it is, for [`Self::from_numbers`].
+    #[must_use]
+    pub fn to_numbers(self) -> [u64; 3] {
+        [self.id, self.device.0.into(), self.device.1.into()]
+    }
+
+    /// From what [`Self::to_numbers`] gave.
+    #[must_use]
+    pub fn from_numbers([id, major, minor]: [u64; 3]) -> Option<Self> {
+        let device = (major.try_into().ok()?, minor.try_into().ok()?);
+        Some(Self { id, device })
+    }
+
     /// The number by which fusectl and `/proc` know its connection.
     pub(super) const fn minor(self) -> u32 {
         self.device.1

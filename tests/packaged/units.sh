@@ -27,8 +27,8 @@ continuity build -o /srv/a.pb /srv/a
 sha256sum /srv/a.pb >/etc/continuity/a.sha256
 cp /usr/share/doc/continuity/examples/a.conf /etc/continuity
 cp /usr/share/doc/continuity/examples/*.*mount /etc/systemd/system
-# There is no journal here.
-printf '[Service]\nStandardError=append:/log\n' >/etc/systemd/system/continuity@.service.d/log.conf
+# There is no journal here; and it is killed more often than usual.
+printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nStandardError=append:/log\n' >/etc/systemd/system/continuity@.service.d/log.conf
 systemctl daemon-reload
 
 # A service: it is started when the mount is there, and everybody sees that.
@@ -51,12 +51,67 @@ eventually sh -c '! grep -q " /mnt/a " /proc/mounts'
 [ "$(cat <&5)" = content ] || fail "its user is cut off"
 exec 5<&-
 eventually sh -c '[ "$(systemctl is-active continuity@a)" = inactive ]'
-# Killed with all of its processes, it is started again in the place of the dead mount.
+# Killed with all of its processes, the mount goes on: nobody sees it, not even whoever
+# reads all the time past what the kernel has.
 systemctl start continuity@a
+mount=$(stat -c %d /mnt/a)
+exec 5</mnt/a/file
+(
+	while [ ! -e /tmp/enough ]; do
+		dd if=/mnt/a/file iflag=direct bs=4096 status=none 2>>/tmp/errors >/tmp/read || echo failed >>/tmp/errors
+		[ "$(cat /tmp/read)" = content ] || echo wrong >>/tmp/errors
+		echo >>/tmp/reads
+	done
+) &
+reader=$!
+for whom in all main all; do
+	server=$(systemctl show -P MainPID continuity@a)
+	: >/tmp/reads
+	eventually [ -s /tmp/reads ]
+	case $whom in
+	all) systemctl kill -s KILL continuity@a ;;
+	main) kill -s KILL "$server" ;;
+	esac
+	is_another() {
+		now=$(systemctl show -P MainPID continuity@a)
+		[ "$now" != 0 ] && [ "$now" != "$server" ] && [ "$(systemctl is-active continuity@a)" = active ]
+	}
+	eventually is_another
+	: >/tmp/reads
+	eventually [ -s /tmp/reads ]
+done
+[ "$(grep -c event=resumed /log)" = 3 ] || fail "it was not resumed each time"
+[ "$(stat -c %d /mnt/a)" = "$mount" ] || fail "it is another mount"
+[ "$(cat <&5)" = content ] || fail "its user is cut off"
+exec 5<&-
+# It can be asked for another manifest, and goes on with that, too.
+echo other >/srv/a/second
+continuity build -o /srv/a.new /srv/a
+mv /srv/a.new /srv/a.pb
+sed -i 's/digest_file=[^,]*,*//' /etc/continuity/a.conf
+continuity remount /mnt/a && fail "another manifest than the pinned one was read"
+touch /tmp/enough
+wait "$reader"
+[ ! -s /tmp/errors ] || fail "readers saw $(sort /tmp/errors | uniq -c)"
+# It is not what is asked for now, so it ends, and another one is mounted.
 systemctl kill -s KILL continuity@a
-eventually grep -q event=stale_mount_replaced /log
+eventually grep -q event=not_resumed /log
 eventually sh -c '[ "$(systemctl is-active continuity@a)" = active ]'
 reads
+[ "$(cat /mnt/a/second)" = other ] || fail "it is the one before"
+[ "$(grep -c /mnt/a /proc/mounts)" = 1 ] || fail "mounted twice"
+rm /srv/a/second
+continuity build -o /srv/a.new /srv/a
+mv /srv/a.new /srv/a.pb
+continuity remount /mnt/a || fail "not read anew"
+[ ! -e /mnt/a/second ] || fail "the one before is shown"
+server=$(systemctl show -P MainPID continuity@a)
+systemctl kill -s KILL continuity@a
+eventually is_another
+[ ! -e /mnt/a/second ] || fail "the one before is shown"
+reads
+sha256sum /srv/a.pb >/etc/continuity/a.sha256
+[ "$(grep -c event=resumed /log)" = 4 ] || fail "it was not resumed"
 systemctl stop continuity@a
 ! is_mounted || fail "still mounted"
 [ -z "$(ls -A /run/continuity)" ] || fail "it has left $(ls -A /run/continuity)"

@@ -1,6 +1,8 @@
 //! `continuity mount`, and what the mount helper shares with it.
 
 pub(super) mod background;
+mod kept;
+mod listen;
 mod numbering;
 pub(super) mod options;
 pub(super) mod serve;
@@ -34,7 +36,9 @@ use worker::Role;
 /// the program ends when the last user is gone, or at the next signal.
 ///
 /// A service manager that has set NOTIFY_SOCKET is told when it is mounted, and when
-/// it is going to end (systemd: Type=notify).
+/// it is going to end (systemd: Type=notify). If it keeps descriptors (systemd:
+/// FileDescriptorStoreMax=8) and starts this again after it was killed, the mount goes
+/// on, and no reader sees it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Serve it by FUSE; there is no other way yet

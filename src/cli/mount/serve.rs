@@ -16,11 +16,14 @@ use crate::cli::manifest_file::{self, ManifestFile};
 use crate::cli::{Failure, logging};
 use crate::escape::Escaped;
 use crate::fuse::{MountOptions, Unmounted};
-use crate::supervisor::{Control, Origin, Plan, Program, Supervisor, SupervisorError};
+use crate::supervisor::{
+    Control, Keeper, Kept, Origin, Plan, Program, Supervisor, SupervisorError,
+};
 use crate::sys::namespace::Outside;
 use crate::sys::{self, RootDir};
 
 use super::background::Waiting;
+use super::kept;
 use super::options::Options;
 use super::service::Service;
 use super::worker::Role;
@@ -88,7 +91,7 @@ pub(in crate::cli) fn run(
     service: &Service,
 ) -> Result<End, Failure> {
     let waiting = waiting(role)?;
-    let supervisor = set_up(request, words, role)?;
+    let supervisor = set_up(request, words, role, service)?;
     let control = supervisor.control();
     if let Some(waiting) = &waiting {
         waiting.ends(control.clone());
@@ -122,7 +125,7 @@ pub(in crate::cli) fn check(
     role: Role,
 ) -> Result<End, Failure> {
     let waiting = waiting(role)?;
-    let mut supervisor = set_up(request, words, role)?;
+    let mut supervisor = set_up(request, words, role, &Service::default())?;
     if let Some(waiting) = &waiting {
         waiting.ends(supervisor.control());
     }
@@ -144,7 +147,8 @@ fn set_up(
     request: &Request,
     words: &[OsString],
     role: Role,
-) -> Result<Supervisor<impl FnMut(Program) -> Command>, Failure> {
+    service: &Service,
+) -> Result<Supervisor<impl FnMut(Program) -> Command + use<>>, Failure> {
     logging::set_form(request.options.log_form);
     if let Some(log) = &request.options.log {
         logging::redirect(logging::open(log)?);
@@ -153,7 +157,12 @@ fn set_up(
         log::log!(level, "{line}");
     }
     let start = start(words, role, request.outside.is_none())?;
-    Ok(Supervisor::new(plan(request)?, start))
+    let kept::Found { kept, keeping } = kept::find(service, words, role);
+    let plan = Plan {
+        keeping,
+        ..plan(request, kept)?
+    };
+    Ok(Supervisor::new(plan, start))
 }
 
 /// Whoever waits until it is mounted.
@@ -164,11 +173,15 @@ fn waiting(role: Role) -> io::Result<Option<Waiting>> {
     Waiting::watch().map(Some)
 }
 
-fn plan(request: &Request) -> Result<Plan, Failure> {
+fn plan(request: &Request, kept: Option<Kept>) -> Result<Plan, Failure> {
     let options = &request.options;
     // While nobody here has opened such a device.
     let given = given(&request.mountpoint)?;
-    let backing = open_backing(&request.backing, &request.mountpoint)?;
+    let backing = open_backing(&request.backing)?;
+    if kept.is_none() {
+        // What nobody serves would not answer.
+        keep_apart(&request.backing, &request.mountpoint)?;
+    }
     let manifest = request.manifest.open()?;
     let manifest = sys::descriptor::keep(manifest, manifest_file::SIZE_MAX)
         .map_err(|cause| request.manifest.not_read(cause))?;
@@ -188,6 +201,8 @@ fn plan(request: &Request) -> Result<Plan, Failure> {
         status: (sys::process::user().0 == 0).then(|| STATUS_DIRECTORY.into()),
         origin: origin(&request.manifest),
         hand_over: options.hand_over,
+        kept,
+        keeping: None,
     })
 }
 
@@ -214,23 +229,29 @@ fn origin(manifest: &ManifestFile) -> Option<Origin> {
     })
 }
 
-fn open_backing(backing: &Path, mountpoint: &Path) -> Result<RootDir, SetUpError> {
-    let refuse = |cause| SetUpError::Backing {
+fn open_backing(backing: &Path) -> Result<RootDir, SetUpError> {
+    RootDir::open(backing).map_err(|cause| SetUpError::Backing {
         path: backing.to_owned(),
         cause,
-    };
-    let root = RootDir::open(backing).map_err(refuse)?;
-    // What cannot be resolved is refused by name later on.
-    if let (Ok(backing), Ok(mountpoint)) = (backing.canonicalize(), mountpoint.canonicalize())
-        && backing.starts_with(mountpoint)
-    {
-        return Err(SetUpError::BackingBelowMountpoint);
+    })
+}
+
+/// What cannot be resolved is refused by name later on.
+fn keep_apart(backing: &Path, mountpoint: &Path) -> Result<(), SetUpError> {
+    match (backing.canonicalize(), mountpoint.canonicalize()) {
+        (Ok(backing), Ok(mountpoint)) if backing.starts_with(&mountpoint) => {
+            Err(SetUpError::BackingBelowMountpoint)
+        }
+        _ => Ok(()),
     }
-    Ok(root)
 }
 
 /// How a worker is started: as this program, with the same words.
-fn start(words: &[OsString], role: Role, here: bool) -> io::Result<impl FnMut(Program) -> Command> {
+fn start(
+    words: &[OsString],
+    role: Role,
+    here: bool,
+) -> io::Result<impl FnMut(Program) -> Command + use<>> {
     let installed = std::env::current_exe()?;
     // Words can be paths from here, and this process may leave.
     let directory = std::env::current_dir().ok().filter(|_| here);
@@ -277,6 +298,8 @@ fn heed(mut signals: Signals, control: Control, service: Service) -> io::Result<
             }
             asked = true;
             service.stops("unmounting, when nobody uses the files any more");
+            // What is not in its place any more cannot go on.
+            service.forget();
             match control.unmount() {
                 Ok(Unmounted::Gone) => log::info!(
                     "signal {signal}: unmounting; this ends when nobody uses the files any more"

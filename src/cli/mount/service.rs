@@ -1,15 +1,19 @@
 //! Whoever manages this program as a service, and wants to know how it is
-//! (sd_notify(3)).
+//! (sd_notify(3)), and keeps what is to outlive it (`FDSTORE=1`).
 //!
 //! Only `continuity mount` tells: what runs the mount helper is another service,
 //! which has a state of its own.
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+
+use crate::supervisor::{KEPT_NAMES, Keeper};
+use crate::sys::datagram;
 
 /// Where systemd says which socket it reads.
 const SOCKET: &str = "NOTIFY_SOCKET";
@@ -44,12 +48,35 @@ impl Service {
         self.tell(&format!("STOPPING=1\nSTATUS={status}"));
     }
 
+    /// Whether there is anybody who could keep something.
+    pub(super) const fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn tell(&self, state: &str) {
+        self.send(state, &[]);
+    }
+
+    fn send(&self, state: &str, descriptors: &[BorrowedFd<'_>]) {
         let Some(socket) = &self.0 else {
             return;
         };
-        if let Err(error) = socket.send(state.as_bytes()) {
+        if let Err(error) = datagram::send(socket, state.as_bytes(), descriptors) {
             log::warn!("event=service_off error={:?}", error.to_string());
+        }
+    }
+}
+
+impl Keeper for Service {
+    fn keep(&self, kept: &[(&'static str, BorrowedFd<'_>)]) {
+        for (name, descriptor) in kept {
+            self.send(&format!("FDSTORE=1\nFDNAME={name}"), &[*descriptor]);
+        }
+    }
+
+    fn forget(&self) {
+        for name in KEPT_NAMES {
+            self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
         }
     }
 }

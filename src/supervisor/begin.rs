@@ -1,0 +1,189 @@
+//! From nothing, or from what was left, to a mount that a worker serves.
+
+use std::io;
+use std::process::Command;
+
+use crate::fuse::{Turn, Unserved};
+use crate::sys::mount::open_fuse_device;
+
+use super::ask::ControlSocket;
+use super::error::{not_ready, not_told};
+use super::kept::Kept;
+use super::lost;
+use super::message::{FromWorker, ToWorker};
+use super::served::{Served, Tools};
+use super::socket::StatusSocket;
+use super::worker::{self, Worker};
+use super::{Program, Supervisor, SupervisorError};
+
+impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
+    /// Has a worker read the manifest.
+    pub(super) fn load(&mut self) -> Result<Worker, SupervisorError> {
+        let command = (self.start)(self.control.program());
+        let worker =
+            Worker::start(command, self.plan.outside.as_ref()).map_err(SupervisorError::Worker)?;
+        let process = worker.process().map_err(SupervisorError::Worker)?;
+        self.control.works(process);
+        if self.control.is_killed() {
+            return Err(SupervisorError::Killed);
+        }
+        let begin = || -> io::Result<()> {
+            worker.tell(&ToWorker::Begin {
+                pin: self.view.digest(),
+                manifest: worker::copy(self.view.manifest())?,
+                backing: worker::copy(&self.plan.backing)?,
+                numbers: self.view.numbers(self.before.as_ref())?,
+            })
+        };
+        if let Err(error) = begin() {
+            return Err(not_told(worker, error));
+        }
+        match worker.hear().map_err(SupervisorError::Worker)? {
+            Some(FromWorker::Loaded(digest)) => {
+                // The next one is held to that of the first.
+                self.view.found(digest);
+                Ok(worker)
+            }
+            Some(FromWorker::Refused(_)) => Err(not_ready(worker, None)),
+            other => Err(not_ready(worker, other)),
+        }
+    }
+
+    /// Mounts, and lets a worker serve that.
+    pub(super) fn mount(&mut self, worker: Worker) -> Result<(Served, Worker), SupervisorError> {
+        let unserved = match self.plan.given.take() {
+            Some(device) => Unserved::take_over(device)?,
+            None => {
+                Unserved::mount_through(&self.plan.mountpoint, self.plan.options.clone(), || {
+                    match &self.plan.outside {
+                        Some(outside) => outside.run(open_fuse_device)?,
+                        None => open_fuse_device(),
+                    }
+                })?
+            }
+        };
+        let connection = unserved.connection();
+        let init = connection
+            .take_init()
+            .map_err(SupervisorError::Connection)?;
+        let tools = Tools {
+            init,
+            device_number: unserved.device_number(),
+            status: self.bind(unserved.device_number()),
+        };
+        let counts = (self.restarts, self.reloads);
+        let worker = tools.serve(worker, connection, Turn::First, counts)?;
+        // Nothing has been asked yet, so nothing comes again now.
+        let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
+        let control = self.bind_control(unserved.device_number(), can_hand_over);
+        let served = Served {
+            mounted: unserved.attach()?,
+            tools,
+            control,
+            can_hand_over,
+        };
+        self.look_after(&served);
+        Ok((served, worker))
+    }
+
+    /// Goes on with what was left of a mount. If that cannot be, nothing is left of it.
+    pub(super) fn resume(&mut self, kept: Kept) -> Result<(Served, Worker), SupervisorError> {
+        let resumed = kept.resume(self.plan.options.clone());
+        let (mounted, view, init) = resumed.map_err(SupervisorError::NotResumed)?;
+        let device_number = mounted.device_number();
+        self.view = view;
+        let served = Served {
+            tools: Tools {
+                init,
+                device_number,
+                status: self.bind(device_number),
+            },
+            control: self.bind_control(device_number, true),
+            mounted,
+            can_hand_over: true,
+        };
+        match self.follow(&served) {
+            Ok(worker) => {
+                self.look_after(&served);
+                log::warn!("event=resumed the mount goes on where its processes were killed");
+                Ok((served, worker))
+            }
+            Err(error) => {
+                let _ = served.mounted.detach();
+                served.mounted.abort();
+                Err(error)
+            }
+        }
+    }
+
+    /// What is done beside serving.
+    fn look_after(&self, served: &Served) {
+        self.control.is_mounted(served.mounted.unmounter());
+        if served.can_hand_over
+            && let Err(error) = lost::watch(&served.mounted, served.tools.status.as_ref())
+        {
+            log::debug!("nobody looks for lost requests: {error}");
+        }
+    }
+
+    /// Has the mount kept for whoever comes after this process. That helps only where
+    /// the next worker can go on.
+    pub(super) fn keep(&self, served: &Served) {
+        let Some(keeping) = &self.plan.keeping else {
+            return;
+        };
+        if !served.can_hand_over || !served.mounted.is_ours() {
+            return;
+        }
+        if let Err(error) = keeping.keep(&served.mounted, &self.view, &served.tools.init) {
+            log::warn!("event=not_kept error={:?}", error.to_string());
+        }
+    }
+
+    /// Has it kept no more.
+    pub(super) fn forget(&self) {
+        if let Some(keeping) = &self.plan.keeping {
+            keeping.forget();
+        }
+    }
+
+    /// Without a status everything else goes on.
+    fn bind(&self, device_number: u64) -> Option<StatusSocket> {
+        let directory = self.plan.status.as_deref()?;
+        StatusSocket::bind(directory, device_number)
+            .inspect_err(|error| log::warn!("event=status_off error={:?}", error.to_string()))
+            .ok()
+    }
+
+    /// Nobody can ask for another manifest without it, and everything else goes on.
+    fn bind_control(&self, device_number: u64, can_hand_over: bool) -> Option<ControlSocket> {
+        let directory = self.plan.status.as_deref().filter(|_| can_hand_over)?;
+        let origin = self.plan.origin.clone()?;
+        ControlSocket::bind(directory, device_number, origin)
+            .inspect_err(|error| log::warn!("event=reload_off error={:?}", error.to_string()))
+            .ok()
+    }
+
+    /// Lets a worker serve that has read the manifest, where another one has ended.
+    pub(super) fn take_over(
+        &mut self,
+        served: &Served,
+        worker: Worker,
+    ) -> Result<Worker, SupervisorError> {
+        let connection = served.mounted.connection();
+        let counts = (self.restarts, self.reloads);
+        let worker = served
+            .tools
+            .serve(worker, connection, Turn::Again, counts)?;
+        // The kernel has forgotten what is different.
+        self.before = None;
+        Ok(worker)
+    }
+
+    /// Lets another worker go on.
+    pub(super) fn follow(&mut self, served: &Served) -> Result<Worker, SupervisorError> {
+        self.restarts = self.restarts.saturating_add(1);
+        let worker = self.load()?;
+        self.take_over(served, worker)
+    }
+}
