@@ -260,7 +260,8 @@ fn everything_goes_wrong_and_nothing_grows() {
             supervisor <= 1.0,
             "the supervisor: {supervisor} MiB an hour"
         );
-        assert!(workers <= 8.0, "workers: {workers} MiB an hour");
+        // Each one is new; how far it fills its caches hangs on how fast it may work.
+        assert!(peak <= 128.0, "at most {peak} MiB");
     }
     assert!(scene.mount.unmount().success());
     told.tell(format!(
