@@ -115,6 +115,11 @@ impl Filesystem {
         });
     }
 
+    /// Ends what may take long: nobody reads here any more.
+    pub fn stop(&self) {
+        self.verifier.stop();
+    }
+
     /// Whether there are files of the source to be closed.
     #[must_use]
     pub fn has_unused(&self) -> bool {
@@ -179,10 +184,15 @@ impl Filesystem {
     }
 
     fn refuse(&self, error: VerifyError) -> FsError {
-        // Whoever owned the reply has taken notice by then.
-        if !matches!(error.refused().reason, Reason::Stalled(_)) {
-            self.refusals.note(&error);
-            self.shutdown.note(&error);
+        match error.refused().reason {
+            // Whoever owned the reply has taken notice by then; or nobody does.
+            Reason::Stalled(_) | Reason::Stopped => {}
+            _ => {
+                self.refusals.note(&error);
+                if self.shutdown.note(&error) {
+                    self.stop();
+                }
+            }
         }
         FsError::Refused(error)
     }

@@ -53,14 +53,14 @@ impl Shutdown {
     }
 
     /// Takes notice of a refusal; whether that ends the view.
-    pub(super) fn note(&self, error: &VerifyError) {
+    pub(super) fn note(&self, error: &VerifyError) -> bool {
         let refused = error.refused();
         if self.on_refusal == OnRefusal::Error || !refused.reason.word().is_of_content() {
-            return;
+            return false;
         }
         // From here on nothing is given out.
         if self.cause.set(error.clone()).is_err() {
-            return;
+            return true;
         }
         log::error!(
             "event=shutdown path={:?} {refused} nothing more is given out until it is mounted anew (errors=shutdown)",
@@ -69,6 +69,7 @@ impl Shutdown {
         if let Some(tell) = self.tell.get() {
             tell();
         }
+        true
     }
 
     /// The refusal that ended the view.

@@ -32,6 +32,7 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Session {
     session: fuser::Session<Adapter>,
+    filesystem: Arc<Filesystem>,
     requests: Arc<Requests>,
     end: Arc<OnceLock<End>>,
 }
@@ -70,12 +71,13 @@ impl Session {
         let pushers = (cores / 2).clamp(1, 4);
         let _ = pusher.set(Pusher::start(
             session.notifier(),
-            filesystem,
+            Arc::clone(&filesystem),
             known,
             pushers,
         )?);
         Ok(Self {
             session,
+            filesystem,
             requests,
             end,
         })
@@ -124,13 +126,19 @@ impl Session {
         Forgetting(self.session.notifier())
     }
 
-    /// Serves until the filesystem is gone. Threads that are stuck in the source then
-    /// may be still, and nobody waits for them.
+    /// Serves until the filesystem is gone. Files that are being hashed in full then are
+    /// not hashed to the end. Threads that are stuck in the source may be still, and
+    /// nobody waits for them.
     ///
     /// # Errors
     /// When the connection fails in another way.
     pub fn serve(self) -> io::Result<()> {
-        let Self { session, end, .. } = self;
+        let Self {
+            session,
+            filesystem,
+            end,
+            ..
+        } = self;
         let (say, hear) = channel();
         let device = session.as_fd().try_clone_to_owned()?;
         let _ = end.set(End::new(device, say.clone()));
@@ -138,7 +146,8 @@ impl Session {
         std::thread::Builder::new()
             .name("requests".to_owned())
             .spawn(move || say.send(session.run()))?;
-        hear.recv()
-            .unwrap_or_else(|_| Err(io::Error::other("serving panicked")))
+        let served = hear.recv();
+        filesystem.stop();
+        served.unwrap_or_else(|_| Err(io::Error::other("serving panicked")))
     }
 }

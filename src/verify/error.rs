@@ -61,6 +61,8 @@ pub enum Reason {
     Io(io::Error),
     /// The source has been silent for too long.
     Stalled(Duration),
+    /// Nobody wanted it any more, before all of it was checked.
+    Stopped,
 }
 
 /// Two digests that should be one.
@@ -207,7 +209,7 @@ impl Reason {
                 SourceError::Exhausted | SourceError::Io(_) => Word::BackingIo,
             },
             Self::Io(_) => Word::BackingIo,
-            Self::Stalled(_) => Word::Stalled,
+            Self::Stalled(_) | Self::Stopped => Word::Stalled,
         }
     }
 }
@@ -232,6 +234,7 @@ impl fmt::Display for Reason {
                     waited.as_secs_f64()
                 )
             }
+            Self::Stopped => f.write_str("it was not checked to the end"),
         }
     }
 }
@@ -244,7 +247,7 @@ impl fmt::Display for VerifyError {
         let refused = &*self.0;
         match refused.reason {
             // Nothing is said of the content: nobody has seen it.
-            Reason::Stalled(_) => f.write_str("event=stalled")?,
+            Reason::Stalled(_) | Reason::Stopped => f.write_str("event=stalled")?,
             _ => write!(f, "event=refused reason={}", refused.reason.word())?,
         }
         write!(f, " path={:?}", refused.path)?;
@@ -281,6 +284,7 @@ impl Refused {
             Reason::Source(error) => write!(f, " error={:?}", Text(error)),
             Reason::Io(error) => write!(f, " error={:?}", Text(error)),
             Reason::Stalled(waited) => write!(f, " after={}s", waited.as_secs_f64()),
+            Reason::Stopped => f.write_str(" stopped"),
         }
     }
 }

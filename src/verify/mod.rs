@@ -17,13 +17,20 @@
 
 use parking_lot as sync;
 
+mod at_hand;
 mod block;
 mod buffers;
 mod cache;
+mod check;
 mod copy;
 mod declared;
 mod error;
 mod flight;
+mod load;
+mod open_files;
+mod options;
+mod pass;
+mod prepare;
 mod reading;
 mod table;
 mod verifier;
@@ -31,4 +38,5 @@ mod verifier;
 pub use copy::CopyError;
 pub use declared::{ChunksRef, Declared, FileId, Located, Whole};
 pub use error::{Mismatch, Reason, Refused, VerifyError, Word};
-pub use verifier::{Options, Verifier};
+pub use options::Options;
+pub use verifier::Verifier;
