@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, INodeNo, KernelConfig,
+    LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
@@ -26,29 +26,7 @@ use super::opener::Opener;
 use super::pusher::Pusher;
 use super::readers::Readers;
 use super::requests::{InFlight, Requests};
-
-/// Largest read that the kernel may ask for, in bytes.
-const MAX_READ: u32 = 1 << 20;
-/// How many reads ahead of a reader may be under way, of all readers together. The
-/// kernel reads in no other way unless the reader says so (`O_DIRECT`), and holds up
-/// everybody when there are more, also those whose source is not stuck.
-const MAX_BACKGROUND: u16 = 4096;
-/// How many may be under way before the kernel no longer reads far ahead.
-const CONGESTION_THRESHOLD: u16 = MAX_BACKGROUND / 4 * 3;
-
-/// What the kernel should do, where it can.
-const WISHES: [InitFlags; 6] = [
-    // Attributes come with the names of a directory.
-    InitFlags::FUSE_DO_READDIRPLUS,
-    InitFlags::FUSE_PARALLEL_DIROPS,
-    InitFlags::FUSE_CACHE_SYMLINKS,
-    // The kernel enforces ACLs, and keeps them.
-    InitFlags::FUSE_POSIX_ACL,
-    // Pages are kept until we say otherwise, which we never do.
-    InitFlags::FUSE_EXPLICIT_INVAL_DATA,
-    // Mounts of this mount may map owners.
-    InitFlags::FUSE_ALLOW_IDMAP,
-];
+use super::wishes::{self, Agreed};
 
 /// A filesystem as fuser calls it.
 ///
@@ -62,9 +40,7 @@ pub(super) struct Adapter {
     readers: Readers,
     /// Answers opens, where there are private copies of files.
     opener: Option<Opener>,
-    /// Whether the kernel opens without asking, once it was told to.
-    opens_itself: bool,
-    opens_directories_itself: bool,
+    agreed: Agreed,
     requests: Arc<Requests>,
 }
 
@@ -79,8 +55,7 @@ impl Adapter {
             readers: Readers::new(Arc::clone(&filesystem), pusher, end, request_threads)?,
             opener: Opener::new(&filesystem)?,
             filesystem,
-            opens_itself: false,
-            opens_directories_itself: false,
+            agreed: Agreed::default(),
             requests: Arc::default(),
         })
     }
@@ -108,28 +83,22 @@ fn read_only() -> Errno {
     convert::errno(FsError::ReadOnly.errno())
 }
 
+/// Operations that would change something: what they are asked, and how they reply.
+macro_rules! read_only {
+    ($($operation:ident($($asked:ty),*) -> $reply:ty;)*) => {$(
+        fn $operation(&self, _: &Request, $(_: $asked,)* reply: $reply) {
+            reply.error(read_only());
+        }
+    )*};
+}
+
 impl fuser::Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        for wish in WISHES {
-            // Without it things are slower, not wrong.
-            let _ = config.add_capabilities(wish);
+        let agreed = wishes::agree(config, self.opener.is_some());
+        if !agreed.reads_copies {
+            self.opener = None;
         }
-        let can = config.capabilities();
-        self.opens_itself = can.contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
-        self.opens_directories_itself = can.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
-        if self.opener.is_some() {
-            // One more filesystem, such as overlayfs, can be on top of this one,
-            // and none below the copies (fs/fuse/passthrough.c).
-            let wished = config.add_capabilities(InitFlags::FUSE_PASSTHROUGH);
-            if wished.is_err() || config.set_max_stack_depth(1).is_err() {
-                log::warn!("event=copies_off the kernel reads no private copies (Linux 6.9 does)");
-                self.opener = None;
-            }
-        }
-        // fuser asks for reads as large as writes may be.
-        let _ = config.set_max_write(MAX_READ);
-        let _ = config.set_max_background(MAX_BACKGROUND);
-        let _ = config.set_congestion_threshold(CONGESTION_THRESHOLD);
+        self.agreed = agreed;
         Ok(())
     }
 
@@ -185,7 +154,7 @@ impl fuser::Filesystem for Adapter {
                 Ok(Ok(())) | Err(_) => return,
             }
         }
-        if self.opens_itself {
+        if self.agreed.opens_itself {
             // From now on the kernel opens files without a message, and keeps
             // their pages (fs/fuse/file.c: no_open).
             reply.error(Errno::ENOSYS);
@@ -253,7 +222,7 @@ impl fuser::Filesystem for Adapter {
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let _in_flight = InFlight::new(&*self.requests);
-        if self.opens_directories_itself {
+        if self.agreed.opens_directories_itself {
             reply.error(Errno::ENOSYS);
         } else {
             let flags = fuser::FopenFlags::FOPEN_KEEP_CACHE | fuser::FopenFlags::FOPEN_CACHE_DIR;
@@ -390,153 +359,29 @@ impl fuser::Filesystem for Adapter {
         reply.error(Errno::ENOTTY);
     }
 
-    fn setattr(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _mode: Option<u32>,
-        _uid: Option<u32>,
-        _gid: Option<u32>,
-        _size: Option<u64>,
-        _atime: Option<TimeOrNow>,
-        _mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>,
-        _handle: Option<FileHandle>,
-        _crtime: Option<SystemTime>,
-        _chgtime: Option<SystemTime>,
-        _bkuptime: Option<SystemTime>,
-        _flags: Option<BsdFileFlags>,
-        reply: ReplyAttr,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn mknod(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
-        _rdev: u32,
-        reply: ReplyEntry,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn mkdir(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
-        reply: ReplyEntry,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only());
-    }
-
-    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only());
-    }
-
-    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(read_only());
-    }
-
-    fn rename(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _new_parent: INodeNo,
-        _new_name: &OsStr,
-        _flags: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(read_only());
-    }
-
-    fn write(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _handle: FileHandle,
-        _offset: u64,
-        _data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn setxattr(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _name: &OsStr,
-        _value: &[u8],
-        _flags: i32,
-        _position: u32,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only());
-    }
-
-    fn create(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
-        _flags: i32,
-        reply: ReplyCreate,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn fallocate(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        _handle: FileHandle,
-        _offset: u64,
-        _length: u64,
-        _mode: i32,
-        reply: ReplyEmpty,
-    ) {
-        reply.error(read_only());
-    }
-
-    fn copy_file_range(
-        &self,
-        _request: &Request,
-        _ino_in: INodeNo,
-        _handle_in: FileHandle,
-        _offset_in: u64,
-        _ino_out: INodeNo,
-        _handle_out: FileHandle,
-        _offset_out: u64,
-        _length: u64,
-        _flags: CopyFileRangeFlags,
-        reply: ReplyWrite,
-    ) {
-        reply.error(read_only());
+    read_only! {
+        setattr(
+            INodeNo, Option<u32>, Option<u32>, Option<u32>, Option<u64>, Option<TimeOrNow>,
+            Option<TimeOrNow>, Option<SystemTime>, Option<FileHandle>, Option<SystemTime>,
+            Option<SystemTime>, Option<SystemTime>, Option<BsdFileFlags>
+        ) -> ReplyAttr;
+        mknod(INodeNo, &OsStr, u32, u32, u32) -> ReplyEntry;
+        mkdir(INodeNo, &OsStr, u32, u32) -> ReplyEntry;
+        unlink(INodeNo, &OsStr) -> ReplyEmpty;
+        rmdir(INodeNo, &OsStr) -> ReplyEmpty;
+        symlink(INodeNo, &OsStr, &Path) -> ReplyEntry;
+        rename(INodeNo, &OsStr, INodeNo, &OsStr, RenameFlags) -> ReplyEmpty;
+        link(INodeNo, INodeNo, &OsStr) -> ReplyEntry;
+        write(
+            INodeNo, FileHandle, u64, &[u8], WriteFlags, OpenFlags, Option<LockOwner>
+        ) -> ReplyWrite;
+        setxattr(INodeNo, &OsStr, &[u8], i32, u32) -> ReplyEmpty;
+        removexattr(INodeNo, &OsStr) -> ReplyEmpty;
+        create(INodeNo, &OsStr, u32, u32, i32) -> ReplyCreate;
+        fallocate(INodeNo, FileHandle, u64, u64, i32) -> ReplyEmpty;
+        copy_file_range(
+            INodeNo, FileHandle, u64, INodeNo, FileHandle, u64, u64, CopyFileRangeFlags
+        ) -> ReplyWrite;
     }
 }
 

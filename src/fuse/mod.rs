@@ -23,6 +23,7 @@ mod readers;
 mod requests;
 mod seats;
 mod session;
+mod wishes;
 
 pub use connection::Connection;
 pub use forget::Forgetting;
