@@ -74,7 +74,7 @@ simulate:
 
 # RUSTC_BOOTSTRAP: the sanitizers are behind a flag that stable does not take.
 MINUTES ?= 1
-FUZZ_TARGETS ?= decode index digest options requests escape tar text
+FUZZ_TARGETS ?= decode differential index digest options mount_options requests escape tar text
 # Threads of a session may outlive it for a moment: no search for leaks.
 FUZZ_FLAGS = -detect_leaks=0 -max_len=65536 -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10
 fuzz:

@@ -2,6 +2,10 @@
 //! the same over the corpus, and over changes of it, in every `make test`.
 #![allow(dead_code, reason = "each program takes one of them")]
 
+mod differential;
+mod independent;
+mod mount_options;
+
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,15 +36,20 @@ use rustix::net::{
     socketpair, sockopt,
 };
 
+use differential::differential;
+use mount_options::mount_options;
+
 /// Something that takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of the directories of the corpus.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 10] = [
     ("decode", decode),
+    ("differential", differential),
     ("digest", digest),
     ("escape", escape),
     ("index", index),
+    ("mount_options", mount_options),
     ("options", options),
     ("requests", requests),
     ("tar", tar),
@@ -145,9 +154,13 @@ pub fn options(bytes: &[u8]) {
     let _ = text.parse::<AttributeList>();
 }
 
+/// Nothing in it acts on a terminal.
+fn is_harmless(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
 /// A name and a message, as they come into the log.
 pub fn escape(bytes: &[u8]) {
-    let is_harmless = |text: &str| !text.chars().any(char::is_control);
     assert!(is_harmless(&Escaped(bytes).to_string()));
     assert!(is_harmless(&format!("{:?}", Escaped(bytes))));
     let text = String::from_utf8_lossy(bytes);

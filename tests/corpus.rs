@@ -101,6 +101,11 @@ fn decode() {
 }
 
 #[test]
+fn differential() {
+    replay("differential", 300);
+}
+
+#[test]
 fn index() {
     replay("index", 300);
 }
@@ -113,6 +118,11 @@ fn digest() {
 #[test]
 fn options() {
     replay("options", 2000);
+}
+
+#[test]
+fn mount_options() {
+    replay("mount_options", 60);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const NUMBERS: [&str; 6] = ["chunk", "ino", "len", "lines", "off", "suppressed"]
 
 /// How lines of the log look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum LogForm {
+pub enum LogForm {
     /// A time, a level, and what there is to say.
     #[default]
     Text,

@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use logging::Verbosity;
+pub use mount::options::{OptionError, Options as MountOptions, Remark};
 
 /// Why a subcommand could not do its work; printed by `report` alone.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -70,7 +70,11 @@ impl<'a> Extension<'a> {
                 let chunks = self.chunks.get_or_insert_default();
                 chunks.take(field.fields(value))?;
             }
-            (4, Value::Bytes(_)) => self.whiteout = true,
+            (4, Value::Bytes(value)) => {
+                // Nothing in it is known, but it is a message.
+                field.fields(value).try_for_each(|field| field.map(drop))?;
+                self.whiteout = true;
+            }
             (5, Value::Varint(value)) => self.opaque = value != 0,
             (6, Value::Bytes(value)) => self.user = field.string(value)?,
             (7, Value::Bytes(value)) => self.group = field.string(value)?,

@@ -205,11 +205,11 @@ impl<'a> Record<'a> {
             (DIGEST, Value::Bytes(value)) => self.present.digests.add(field.string(value)?),
             (XATTR, Value::Bytes(value)) => {
                 self.present.xattrs = true;
-                Entry::read(field.fields(value))?;
+                Entry::read_xattr(field.fields(value))?;
             }
             (ADS, Value::Bytes(value)) => {
                 self.present.ads = true;
-                Entry::read(field.fields(value))?;
+                Entry::read_stream(field.fields(value))?;
             }
             (EXTENSION, Value::Bytes(value)) => {
                 self.present.extensions.add(field.fields(value));
@@ -240,13 +240,13 @@ impl<'a> Record<'a> {
     /// The extended attributes.
     pub fn xattrs(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         self.messages(resource_field::XATTR, self.present.xattrs)
-            .filter_map(|fields| Entry::read(fields).ok())
+            .filter_map(|fields| Entry::read_xattr(fields).ok())
     }
 
     /// The alternate data streams.
     pub fn ads(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         self.messages(resource_field::ADS, self.present.ads)
-            .filter_map(|fields| Entry::read(fields).ok())
+            .filter_map(|fields| Entry::read_stream(fields).ok())
     }
 
     /// The messages of field `extension`; to be read as one.
@@ -317,18 +317,34 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn read(fields: Fields<'a>) -> Result<Self, WireError> {
+    /// Of any field 3 nothing is known.
+    fn read_xattr(fields: Fields<'a>) -> Result<Self, WireError> {
+        let mut entry = Self::default();
+        for field in fields {
+            entry.take(&field?)?;
+        }
+        Ok(entry)
+    }
+
+    fn read_stream(fields: Fields<'a>) -> Result<Self, WireError> {
         let mut entry = Self::default();
         for field in fields {
             let field = field?;
             match (field.number, field.value) {
-                (1, Value::Bytes(value)) => entry.name = field.string(value)?,
-                (2, Value::Bytes(value)) => entry.data = value,
                 (3, Value::Bytes(value)) => entry.digest = field.string(value)?,
-                _ => {}
+                _ => entry.take(&field)?,
             }
         }
         Ok(entry)
+    }
+
+    fn take(&mut self, field: &Field<'a>) -> Result<(), WireError> {
+        match (field.number, field.value) {
+            (1, Value::Bytes(value)) => self.name = field.string(value)?,
+            (2, Value::Bytes(value)) => self.data = value,
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -236,6 +236,14 @@ fn fail(name: &str, error: &(dyn std::error::Error + 'static), status: u8) -> Ex
     ExitCode::from(status)
 }
 
+/// The mount options among the words of the helper's command line.
+///
+/// # Errors
+/// When it is no command line of the helper, or an option is refused.
+pub fn mount_options(words: &[OsString]) -> Result<Options, Failure> {
+    options(&Arguments::try_parse_from(words)?)
+}
+
 fn options(arguments: &Arguments) -> Result<Options, Failure> {
     let mut options = Options {
         // mount(8) mounts for everybody on the machine, if root asks.
