@@ -183,15 +183,18 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             Some(kept) => {
                 // There is something to clean up already.
                 let begun = begins().map_err(SupervisorError::Told)?;
+                // It is kept already. To take it back for a moment would lose it if
+                // this process were killed then.
                 (begun, self.resume(kept)?)
             }
             None => {
                 let worker = self.load()?;
                 let begun = begins().map_err(SupervisorError::Told)?;
-                (begun, self.mount(worker)?)
+                let mounted = self.mount(worker)?;
+                self.keep(&mounted.0);
+                (begun, mounted)
             }
         };
-        self.keep(&served);
         if let Err(error) = ready(begun, served.mounted.path()) {
             // Whoever waited is not there any more.
             let _ = self.control.unmount();
