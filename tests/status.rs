@@ -67,6 +67,7 @@ fn a_mount_tells_how_it_is() {
         (&2.into(), &3.into())
     );
     assert_eq!(status["refusals"], 0);
+    assert_eq!(status["requests_lost"], 0);
     assert_eq!(status["trust"], "none");
     assert_eq!(status["sandbox"]["mode"], "required");
     assert_eq!(status["sandbox"]["layers"].as_array().unwrap().len(), 5);

@@ -29,7 +29,7 @@ use figures::{Dice, Run, amount, grouped};
 use mounted::{Mount, in_time, wait_until};
 use rustix::fs::Advice;
 use tempfile::TempDir;
-use tree::{build, scratch};
+use tree::{build, continuity, scratch, text};
 
 /// How a call goes wrong, in the words of strace.
 const FAULTS: [(&str, &[&str]); 7] = [
@@ -172,6 +172,12 @@ fn a_lost_reply_comes_again() {
         });
     });
     scene.mount.wait_for("event=lost requests=1 total=1 ");
+    let metrics = || {
+        let path = scene.mount.path().to_str().unwrap();
+        text(&continuity(["mounts", "--metrics", path]).stdout)
+    };
+    let is_told = || metrics().contains("continuity_requests_lost_total 1\n");
+    wait_until(is_told, metrics);
     assert_eq!(scene.mount.worker(), worker, "{}", scene.mount.log());
     assert!(scene.mount.unmount().success());
 }

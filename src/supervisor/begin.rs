@@ -10,7 +10,7 @@ use super::ask::ControlSocket;
 use super::error::{not_ready, not_told};
 use super::kept::Kept;
 use super::lost;
-use super::message::{FromWorker, ToWorker};
+use super::message::{Counts, FromWorker, ToWorker};
 use super::served::{Served, Tools};
 use super::socket::StatusSocket;
 use super::worker::{self, Worker};
@@ -71,8 +71,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             device_number: unserved.device_number(),
             status: self.bind(unserved.device_number()),
         };
-        let counts = (self.restarts, self.reloads);
-        let worker = tools.serve(worker, connection, Turn::First, counts)?;
+        let worker = tools.serve(worker, connection, Turn::First, self.counts())?;
         // Nothing has been asked yet, so nothing comes again now.
         let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
         let control = self.bind_control(unserved.device_number(), can_hand_over);
@@ -120,9 +119,18 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     fn look_after(&self, served: &Served) {
         self.control.is_mounted(served.mounted.unmounter());
         if served.can_hand_over
-            && let Err(error) = lost::watch(&served.mounted, served.tools.status.as_ref())
+            && let Err(error) =
+                lost::watch(&served.mounted, served.tools.status.as_ref(), &self.lost)
         {
             log::debug!("nobody looks for lost requests: {error}");
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            restarts: self.restarts,
+            reloads: self.reloads,
+            lost: self.lost.total(),
         }
     }
 
@@ -171,10 +179,9 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         worker: Worker,
     ) -> Result<Worker, SupervisorError> {
         let connection = served.mounted.connection();
-        let counts = (self.restarts, self.reloads);
         let worker = served
             .tools
-            .serve(worker, connection, Turn::Again, counts)?;
+            .serve(worker, connection, Turn::Again, self.counts())?;
         // The kernel has forgotten what is different.
         self.before = None;
         Ok(worker)

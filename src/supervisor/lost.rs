@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::fuse::{Connection, Mounted};
@@ -14,8 +16,10 @@ use crate::sys::mount::FuseControl;
 use super::socket::StatusSocket;
 use super::worker;
 
-/// How often it is looked.
+/// How often it is looked while something is missing, and at first.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is looked where nothing was missing for long.
+const INTERVAL_MAX: Duration = Duration::from_secs(4);
 /// How often in turn something has to be missing before it is lost: five seconds.
 const LOOKS: u32 = 10;
 /// How long the worker may take to tell.
@@ -55,16 +59,45 @@ impl Suspicion {
         self.looks = 0;
         Some(missing)
     }
+
+    /// How long it is waited for the next look.
+    fn pause(&self, last: Duration) -> Duration {
+        if self.looks > 0 {
+            return INTERVAL;
+        }
+        last.saturating_mul(2).min(INTERVAL_MAX)
+    }
+}
+
+/// How many requests were lost so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    pub(super) fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The total with these.
+    fn add(&self, lost: u64) -> u64 {
+        let before = self.0.fetch_add(lost, Ordering::Relaxed);
+        before.saturating_add(lost)
+    }
 }
 
 /// Looks after the requests of a mount, on a thread of its own, until that is gone. What
 /// is lost comes again. Only root can, and only where the worker can be asked.
-pub(super) fn watch(mounted: &Mounted, status: Option<&StatusSocket>) -> io::Result<()> {
+pub(super) fn watch(
+    mounted: &Mounted,
+    status: Option<&StatusSocket>,
+    lost: &Lost,
+) -> io::Result<()> {
     let Some(status) = status else { return Ok(()) };
     let watch = Watch {
         control: FuseControl::open(mounted.identity())?,
         connection: Connection::from(worker::copy(mounted.connection())?),
         status: status.path().to_owned(),
+        lost: lost.clone(),
     };
     let thread = std::thread::Builder::new().name("lost".to_owned());
     thread.spawn(move || watch.run()).map(drop)
@@ -74,24 +107,28 @@ struct Watch {
     control: FuseControl,
     connection: Connection,
     status: PathBuf,
+    lost: Lost,
 }
 
 impl Watch {
     fn run(&self) {
         let mut suspicion = Suspicion::default();
-        let mut total = 0_u64;
+        let mut pause = INTERVAL;
         while self.connection.is_alive().unwrap_or(false) {
-            std::thread::sleep(INTERVAL);
+            std::thread::sleep(pause);
             let found = self.look(&mut suspicion);
+            pause = suspicion.pause(pause);
             // A worker that does not answer is about to be replaced.
             let Ok(Some(lost)) = found else { continue };
-            total = total.saturating_add(lost);
+            let total = self.lost.add(lost);
             log::error!(
                 "event=lost requests={lost} total={total} they were taken and not answered, and come again"
             );
             if let Err(error) = self.connection.resend() {
                 log::error!("event=lost_for_good error={:?}", error.to_string());
             }
+            // For the status. If it is about to be replaced, the next one is told.
+            let _ = self.ask();
         }
     }
 
@@ -107,7 +144,7 @@ impl Watch {
     fn ask(&self) -> io::Result<Told> {
         let mut stream = UnixStream::connect(&self.status)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(b"requests")?;
+        stream.write_all(format!("requests {}", self.lost.total()).as_bytes())?;
         stream.shutdown(Shutdown::Write)?;
         let mut answer = String::new();
         stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
@@ -162,6 +199,31 @@ mod tests {
             }
             assert_eq!(suspicion.look(1, told(8, 1)), None);
         }
+    }
+
+    #[test]
+    fn it_is_looked_seldom_while_nothing_is_missing() {
+        let mut suspicion = Suspicion::default();
+        let mut pauses = Vec::new();
+        let mut pause = INTERVAL;
+        for time in 0..6 {
+            suspicion.look(7, told(1000 * time, 7));
+            pause = suspicion.pause(pause);
+            pauses.push(pause.as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 4, 4, 4]);
+        for _ in 1..LOOKS {
+            assert_eq!(suspicion.look(7, told(5000, 6)), None);
+            assert_eq!(suspicion.pause(pause), INTERVAL);
+        }
+        assert_eq!(suspicion.look(7, told(5000, 6)), Some(1));
+    }
+
+    #[test]
+    fn all_that_was_lost_is_counted() {
+        let lost = Lost::default();
+        assert_eq!((lost.clone().add(2), lost.add(3)), (2, 5));
+        assert_eq!(lost.total(), 5);
     }
 
     #[test]

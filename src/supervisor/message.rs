@@ -12,7 +12,7 @@ use crate::sys::datagram;
 const MESSAGE_MAX: usize = 16 << 10;
 
 /// Both are of one program; but the worker may be of a newer one.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 const BEGIN: u8 = b'B';
 const LOADED: u8 = b'L';
@@ -53,15 +53,24 @@ pub enum ToWorker {
         device_number: u64,
         /// The first message of the kernel.
         init: Vec<u8>,
-        /// How many workers there were before.
-        restarts: u32,
-        /// How many manifests there were before.
-        reloads: u32,
+        /// What happened before.
+        counts: Counts,
         /// The connection.
         connection: OwnedFd,
         /// The socket on which whoever may asks for the status.
         status: Option<OwnedFd>,
     },
+}
+
+/// What happened to a mount under this supervisor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many workers there were before.
+    pub restarts: u32,
+    /// How many manifests there were before.
+    pub reloads: u32,
+    /// How many requests nobody had answered, and were asked for again.
+    pub lost: u64,
 }
 
 /// What numbers inodes get.
@@ -156,16 +165,16 @@ impl Link {
                 turn,
                 device_number,
                 init,
-                restarts,
-                reloads,
+                counts,
                 connection,
                 status,
             } => {
                 let flags = [*turn == Turn::Again, status.is_some()];
                 bytes.push(SERVE);
                 bytes.extend(flags.map(u8::from));
-                bytes.extend(restarts.to_le_bytes());
-                bytes.extend(reloads.to_le_bytes());
+                bytes.extend(counts.restarts.to_le_bytes());
+                bytes.extend(counts.reloads.to_le_bytes());
+                bytes.extend(counts.lost.to_le_bytes());
                 bytes.extend(device_number.to_le_bytes());
                 bytes.extend(init);
                 let descriptors = [connection].into_iter().chain(status);
@@ -266,6 +275,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
         (SERVE, [again, has_status, rest @ ..]) => {
             let (restarts, rest) = rest.split_first_chunk()?;
             let (reloads, rest) = rest.split_first_chunk()?;
+            let (lost, rest) = rest.split_first_chunk()?;
             let (device_number, init) = rest.split_first_chunk()?;
             Some(ToWorker::Serve {
                 turn: match again {
@@ -274,8 +284,11 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 },
                 device_number: u64::from_le_bytes(*device_number),
                 init: init.to_owned(),
-                restarts: u32::from_le_bytes(*restarts),
-                reloads: u32::from_le_bytes(*reloads),
+                counts: Counts {
+                    restarts: u32::from_le_bytes(*restarts),
+                    reloads: u32::from_le_bytes(*reloads),
+                    lost: u64::from_le_bytes(*lost),
+                },
                 connection: descriptors.next()?,
                 status: match has_status {
                     0 => None,
@@ -334,14 +347,18 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+        let told = Counts {
+            restarts: 3,
+            reloads: 4,
+            lost: 5,
+        };
         for turn in [Turn::First, Turn::Again] {
             supervisor
                 .tell_worker(&ToWorker::Serve {
                     turn,
                     device_number: 45,
                     init: vec![7; 104],
-                    restarts: 3,
-                    reloads: 4,
+                    counts: told,
                     connection: null(),
                     status: Some(null()),
                 })
@@ -351,13 +368,12 @@ mod tests {
                     turn: heard,
                     device_number,
                     init,
-                    restarts,
-                    reloads,
+                    counts,
                     status,
                     ..
                 } => {
                     assert_eq!((heard, device_number), (turn, 45));
-                    assert_eq!((restarts, reloads), (3, 4));
+                    assert_eq!(counts, told);
                     assert_eq!(init, vec![7; 104]);
                     assert!(status.is_some());
                 }
@@ -417,21 +433,21 @@ mod tests {
         for bytes in [
             &b"x"[..],
             b"\x01R",
-            b"\x02Rx",
-            b"\x02Xx",
-            b"\x02Lmd5:0",
-            b"\x02L\xff",
+            b"\x03Rx",
+            b"\x03Xx",
+            b"\x03Lmd5:0",
+            b"\x03L\xff",
         ] {
             datagram::send(&worker, bytes, &[]).unwrap();
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }
         // No descriptors, too short, no digest.
         for bytes in [
-            &b"\x02B"[..],
-            b"\x02S\x00\x00\x00\x01",
-            b"\x02Bn\n",
-            b"\x02Bnsha256:0\n",
-            b"\x02",
+            &b"\x03B"[..],
+            b"\x03S\x00\x00\x00\x01",
+            b"\x03Bn\n",
+            b"\x03Bnsha256:0\n",
+            b"\x03",
         ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();
             assert!(worker.hear_supervisor().is_err(), "{bytes:?}");

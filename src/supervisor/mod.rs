@@ -33,11 +33,12 @@ pub use ask::{Origin, ask as ask_to_reload};
 pub use control::Control;
 pub use error::SupervisorError;
 pub use kept::{KEPT_NAMES, Keeper, Keeping, Kept, KeptError};
-pub use message::{Before, FromWorker, Link, Numbers, ToWorker};
+pub use message::{Before, Counts, FromWorker, Link, Numbers, ToWorker};
 pub use socket::status_path;
 
 use ask::Ask;
 use error::end_of;
+use lost::Lost;
 use policy::{Death, Next, Policy};
 use served::Served;
 use view::View;
@@ -95,6 +96,8 @@ pub struct Supervisor<Start> {
     restarts: u32,
     /// How many manifests there were before this one.
     reloads: u32,
+    /// How many requests were lost.
+    lost: Lost,
 }
 
 /// A [`Plan`] without the manifest.
@@ -148,6 +151,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             postponed: None,
             restarts: 0,
             reloads: 0,
+            lost: Lost::default(),
         }
     }
 

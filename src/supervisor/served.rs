@@ -6,7 +6,7 @@ use crate::fuse::{Connection, Mounted, Turn};
 
 use super::ask::{Ask, ControlSocket};
 use super::error::{SupervisorError, not_ready, not_told};
-use super::message::{FromWorker, ToWorker};
+use super::message::{Counts, FromWorker, ToWorker};
 use super::socket::StatusSocket;
 use super::worker::{self, Worker};
 
@@ -42,7 +42,7 @@ impl Tools {
         worker: Worker,
         connection: &Connection,
         turn: Turn,
-        (restarts, reloads): (u32, u32),
+        counts: Counts,
     ) -> Result<Worker, SupervisorError> {
         let tell = || -> io::Result<()> {
             let status = self.status.as_ref().map(StatusSocket::listener);
@@ -50,8 +50,7 @@ impl Tools {
                 turn,
                 device_number: self.device_number,
                 init: self.init.clone(),
-                restarts,
-                reloads,
+                counts,
                 connection: worker::copy(connection)?,
                 status: status.map(worker::copy).transpose()?,
             })

@@ -1,12 +1,14 @@
 //! What a worker tells about itself and its mount, to root, on a socket:
 //! `status` is answered by JSON, `metrics` by the text form of Prometheus, and
 //! `refusal INO` by why that inode was refused the last time, or by nothing; `requests`
-//! by how many were taken, and how many of these were not answered.
+//! by how many were taken, and how many of these were not answered. Its supervisor asks
+//! that, and says how many it has found to be lost.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -34,6 +36,8 @@ pub(super) struct Facts {
     pub restarts: u32,
     /// How many manifests there were before.
     pub reloads: u32,
+    /// How many requests were lost, as the supervisor has found.
+    pub lost: AtomicU64,
     pub since: Instant,
 }
 
@@ -53,6 +57,7 @@ struct Status<'a> {
     table_bytes: u64,
     requests: u64,
     requests_in_flight: u64,
+    requests_lost: u64,
     refusals: u64,
     refusals_by_reason: BTreeMap<&'static str, u64>,
     log_suppressed: u64,
@@ -81,6 +86,7 @@ impl Facts {
             table_bytes: statistics.memory,
             requests: self.requests.count(),
             requests_in_flight: self.requests.in_flight(),
+            requests_lost: self.lost.load(Ordering::Relaxed),
             refusals: counters.refused.values().sum(),
             refusals_by_reason: refused
                 .map(|(word, count)| (word.as_str(), *count))
@@ -101,12 +107,16 @@ impl Facts {
             };
             return Ok(self.filesystem.last_refusal(Ino(ino)).unwrap_or_default());
         }
+        if let Some(lost) = question.strip_prefix(b"requests ") {
+            let lost = std::str::from_utf8(lost).map(str::parse);
+            let Ok(Ok(lost)) = lost else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            self.lost.fetch_max(lost, Ordering::Relaxed);
+            let (taken, in_flight) = (self.requests.count(), self.requests.in_flight());
+            return Ok(format!("{taken} {in_flight}\n"));
+        }
         match question {
-            b"requests" => Ok(format!(
-                "{} {}\n",
-                self.requests.count(),
-                self.requests.in_flight()
-            )),
             b"status" => Ok(serde_json::to_string(&self.status())? + "\n"),
             b"metrics" => Ok(metrics(&self.status()) + &self.filesystem.counters().to_string()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
@@ -162,6 +172,7 @@ fn metrics(status: &Status<'_>) -> String {
         ("table_bytes", "gauge", status.table_bytes),
         ("requests_total", "counter", status.requests),
         ("requests_in_flight", "gauge", status.requests_in_flight),
+        ("requests_lost_total", "counter", status.requests_lost),
         ("stall_replies_total", "counter", status.stalls),
         ("shutdown", "gauge", u64::from(status.shutdown.is_some())),
     ] {

@@ -206,8 +206,7 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         turn,
         device_number,
         init,
-        restarts,
-        reloads,
+        counts,
         connection,
         status,
     }) = link.hear_supervisor()?
@@ -250,8 +249,9 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
             requests: session.requests(),
             sandbox: confined,
             manifest: digest.to_string(),
-            restarts,
-            reloads,
+            restarts: counts.restarts,
+            reloads: counts.reloads,
+            lost: counts.lost.into(),
             since: Instant::now(),
         };
         facts.tell(UnixListener::from(socket))?;
