@@ -70,6 +70,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             init,
             device_number: unserved.device_number(),
             status: self.bind(unserved.device_number()),
+            is_kept: self.plan.hand_over && self.plan.keeping.is_some(),
         };
         let worker = tools.serve(worker, connection, Turn::First, self.counts())?;
         // Nothing has been asked yet, so nothing comes again now.
@@ -96,6 +97,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 init,
                 device_number,
                 status: self.bind(device_number),
+                is_kept: true,
             },
             control: self.bind_control(device_number, true),
             mounted,

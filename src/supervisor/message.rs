@@ -55,6 +55,8 @@ pub enum ToWorker {
         init: Vec<u8>,
         /// What happened before.
         counts: Counts,
+        /// Whether it ends with its supervisor, since another supervisor goes on.
+        is_kept: bool,
         /// The connection.
         connection: OwnedFd,
         /// The socket on which whoever may asks for the status.
@@ -166,10 +168,11 @@ impl Link {
                 device_number,
                 init,
                 counts,
+                is_kept,
                 connection,
                 status,
             } => {
-                let flags = [*turn == Turn::Again, status.is_some()];
+                let flags = [*turn == Turn::Again, status.is_some(), *is_kept];
                 bytes.push(SERVE);
                 bytes.extend(flags.map(u8::from));
                 bytes.extend(counts.restarts.to_le_bytes());
@@ -272,7 +275,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 },
             })
         }
-        (SERVE, [again, has_status, rest @ ..]) => {
+        (SERVE, [again, has_status, is_kept, rest @ ..]) => {
             let (restarts, rest) = rest.split_first_chunk()?;
             let (reloads, rest) = rest.split_first_chunk()?;
             let (lost, rest) = rest.split_first_chunk()?;
@@ -289,6 +292,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                     reloads: u32::from_le_bytes(*reloads),
                     lost: u64::from_le_bytes(*lost),
                 },
+                is_kept: *is_kept != 0,
                 connection: descriptors.next()?,
                 status: match has_status {
                     0 => None,
@@ -359,6 +363,7 @@ mod tests {
                     device_number: 45,
                     init: vec![7; 104],
                     counts: told,
+                    is_kept: turn == Turn::Again,
                     connection: null(),
                     status: Some(null()),
                 })
@@ -369,11 +374,12 @@ mod tests {
                     device_number,
                     init,
                     counts,
+                    is_kept,
                     status,
                     ..
                 } => {
                     assert_eq!((heard, device_number), (turn, 45));
-                    assert_eq!(counts, told);
+                    assert_eq!((counts, is_kept), (told, turn == Turn::Again));
                     assert_eq!(init, vec![7; 104]);
                     assert!(status.is_some());
                 }

@@ -33,6 +33,8 @@ pub(super) struct Tools {
     pub(super) init: Vec<u8>,
     pub(super) device_number: u64,
     pub(super) status: Option<StatusSocket>,
+    /// Whether another supervisor goes on when this one is killed.
+    pub(super) is_kept: bool,
 }
 
 impl Tools {
@@ -51,6 +53,7 @@ impl Tools {
                 device_number: self.device_number,
                 init: self.init.clone(),
                 counts,
+                is_kept: self.is_kept,
                 connection: worker::copy(connection)?,
                 status: status.map(worker::copy).transpose()?,
             })

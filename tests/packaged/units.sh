@@ -70,7 +70,12 @@ for whom in all main all; do
 	eventually [ -s /tmp/reads ]
 	case $whom in
 	all) systemctl kill -s KILL continuity@a ;;
-	main) kill -s KILL "$server" ;;
+	main)
+		# Nobody but us ends the process that serves, then.
+		printf '[Service]\nKillMode=process\n' >/etc/systemd/system/continuity@.service.d/kill.conf
+		systemctl daemon-reload
+		kill -s KILL "$server"
+		;;
 	esac
 	is_another() {
 		now=$(systemctl show -P MainPID continuity@a)
@@ -79,6 +84,9 @@ for whom in all main all; do
 	eventually is_another
 	: >/tmp/reads
 	eventually [ -s /tmp/reads ]
+	eventually sh -c '[ "$(pgrep -cf "^/usr/bin/continuity ")" = 2 ]'
+	rm -f /etc/systemd/system/continuity@.service.d/kill.conf
+	systemctl daemon-reload
 done
 [ "$(grep -c event=resumed /log)" = 3 ] || fail "it was not resumed each time"
 [ "$(stat -c %d /mnt/a)" = "$mount" ] || fail "it is another mount"

@@ -207,6 +207,7 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         device_number,
         init,
         counts,
+        is_kept,
         connection,
         status,
     }) = link.hear_supervisor()?
@@ -256,7 +257,9 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         };
         facts.tell(UnixListener::from(socket))?;
     }
-    process::die_with_parent(false)?;
+    if !is_kept {
+        process::die_with_parent(false)?;
+    }
     if role == Role::Background {
         logging::finish();
         nothing.be_error()?;
