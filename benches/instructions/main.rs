@@ -5,7 +5,9 @@
 //! The kernel's part is played by this process, over a socket; the server is
 //! another one, and only it is counted, without what the kernel does for it.
 //! Each operation is done N times and 2N times; their difference is N times the
-//! operation, without the start and the end.
+//! operation, without the start and the end. On a busy machine a thread now and then
+//! looks once more whether there is something to do, which only adds; so the lowest
+//! counts are taken of several.
 //!
 //! `cargo bench --bench instructions -- FLAGS`, as root, for the size of the
 //! socket's messages:
@@ -35,11 +37,13 @@ mod tree;
 use common::arguments::{has, text};
 use common::machine;
 use common::report::Report;
-use counted::Counting;
+use counted::{Count, Counting};
 use operations::{OPERATIONS, Operation};
 
-/// Two counts of the same may differ by so much, in percent.
+/// The two lowest counts of the same may differ by so much, in percent.
 const TOLERANCE: f64 = 1.0;
+/// How often the same is counted at the most, until they do not differ by more.
+const COUNTS_MAX: usize = 8;
 
 fn main() {
     if has(counted::SERVE) {
@@ -61,31 +65,48 @@ fn main() {
         counting.valgrind(),
         counting.features()
     ));
-    report.head(&["operation", "instructions", "two counts differ by"]);
+    report.head(&["operation", "instructions", "the two lowest counts differ by"]);
     let only = text("--only").unwrap_or_default();
     let mut is_steady = true;
     for operation in OPERATIONS.iter().filter(|it| it.name.contains(&only)) {
-        let [one, other] = [(); 2].map(|()| instructions(&counting, operation));
-        let apart = 100.0 * (one - other).abs() / one.min(other);
+        let (lowest, apart) = instructions(&counting, operation);
         is_steady &= apart <= TOLERANCE;
         report.row(&[
             operation.name.to_owned(),
-            grouped((one + other) / 2.0),
+            grouped(lowest),
             format!("{apart:.2} %"),
         ]);
     }
     report.finish();
-    assert!(is_steady, "two counts differ by more than {TOLERANCE} %");
+    assert!(
+        is_steady,
+        "the two lowest of {COUNTS_MAX} counts differ by more than {TOLERANCE} %"
+    );
 }
 
-/// Instructions of one operation.
-fn instructions(counting: &Counting<'_>, operation: &Operation) -> f64 {
-    let [once, twice] = [1, 2].map(|factor| {
-        let times = operation.times * factor;
-        counting.count(&operation.what, times)
-    });
-    let operations = (twice.operations - once.operations) as f64;
-    (twice.instructions - once.instructions) as f64 / operations
+/// Instructions of one operation, by the lowest counts, and by how many percent the
+/// next ones differ from these.
+fn instructions(counting: &Counting<'_>, operation: &Operation) -> (f64, f64) {
+    let mut counts = [Vec::new(), Vec::new()];
+    loop {
+        for (counts, factor) in counts.iter_mut().zip(1..) {
+            counts.push(counting.count(&operation.what, operation.times * factor));
+            counts.sort_by_key(|count: &Count| count.instructions);
+        }
+        let [once, twice] = &counts;
+        if once.len() < 2 {
+            continue;
+        }
+        let [lowest, next] = [0, 1].map(|place| {
+            let (once, twice) = (&once[place], &twice[place]);
+            let operations = (twice.operations - once.operations) as f64;
+            (twice.instructions as f64 - once.instructions as f64) / operations
+        });
+        let apart = 100.0 * (next - lowest).abs() / lowest;
+        if apart <= TOLERANCE || once.len() == COUNTS_MAX {
+            return (lowest, apart);
+        }
+    }
 }
 
 /// 1234567 as 1,234,567.
