@@ -65,7 +65,11 @@ fn main() {
         counting.valgrind(),
         counting.features()
     ));
-    report.head(&["operation", "instructions", "the two lowest counts differ by"]);
+    report.head(&[
+        "operation",
+        "instructions",
+        "the two lowest counts differ by",
+    ]);
     let only = text("--only").unwrap_or_default();
     let mut is_steady = true;
     for operation in OPERATIONS.iter().filter(|it| it.name.contains(&only)) {
