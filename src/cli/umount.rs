@@ -86,7 +86,7 @@ fn end(seen: &Seen, lazy: bool) -> Result<(), Failure> {
         return Err(format!("{path}: something else is mounted over it").into());
     }
     // Found while they are there.
-    let servers = holders::of_connection(seen.device_number)?;
+    let servers = holders::of_connection(seen.connection())?.certain;
     let servers = servers.iter().filter_map(|Holder { pid, .. }| {
         let process = Process::of(*pid).ok()?;
         Some((*pid, process))
@@ -101,7 +101,7 @@ fn end(seen: &Seen, lazy: bool) -> Result<(), Failure> {
         unmounted => unmounted,
     };
     if let Err(error) = unmounted {
-        let users = holders::of_path(&seen.path)?;
+        let users = holders::of_path(&seen.path)?.certain;
         return Err(match users.as_slice() {
             [] => format!("{path}: {error}"),
             users => format!(

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::mount::{FUSE_DEVICE, MountIdentity, identity, type_of};
+use super::holders::{self, Holder, Holders, gone_is_false};
+use super::mount::{MountIdentity, identity, type_of};
 
 /// How long a filesystem may take for statfs(2). Ours answers from memory.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,46 +68,14 @@ fn is_unheld(mount: MountIdentity) -> io::Result<bool> {
     if fs::read_link("/proc/self/ns/pid")? != Path::new(ALL_PROCESSES) {
         return Ok(false);
     }
-    for process in fs::read_dir("/proc")? {
-        let process = process?;
-        let pid = process.file_name();
-        let is_one = pid.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let Holders { certain, possible } = holders::of_connection(mount.minor())?;
+    for Holder { pid, .. } in certain.iter().chain(&possible) {
         // The first one keeps connections for services, and serves none itself.
-        if !is_one || pid == "1" {
-            continue;
-        }
-        let process = process.path();
-        if gone_is_false(holds(&process, mount))? && gone_is_false(lives(&process))? {
+        if *pid != 1 && gone_is_false(lives(&Path::new("/proc").join(pid.to_string())))? {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// Whether a process has the connection, or may have it.
-fn holds(process: &Path, mount: MountIdentity) -> io::Result<bool> {
-    for descriptor in fs::read_dir(process.join("fd"))? {
-        let descriptor = descriptor?;
-        let it_does = || -> io::Result<bool> {
-            if fs::read_link(descriptor.path())? != Path::new(FUSE_DEVICE) {
-                return Ok(false);
-            }
-            let told = process.join("fdinfo").join(descriptor.file_name());
-            Ok(is_of(&fs::read_to_string(told)?, mount.minor()))
-        };
-        if gone_is_false(it_does())? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether what `/proc/PID/fdinfo` says of a FUSE device fits to this connection.
-/// Older kernels do not say which one it is of.
-fn is_of(told: &str, connection: u32) -> bool {
-    let mut lines = told.lines();
-    let number = lines.find_map(|line| line.strip_prefix("fuse_connection:"));
-    number.is_none_or(|number| number.trim().parse() == Ok(connection))
 }
 
 /// Whether a process is not being killed. One that waits in the kernel for the
@@ -128,32 +97,9 @@ fn is_killed(status: &str) -> bool {
         .any(|mask| mask & KILLED != 0)
 }
 
-/// A process or a descriptor that is gone by now has nothing.
-fn gone_is_false(found: io::Result<bool>) -> io::Result<bool> {
-    match found {
-        Err(error)
-            if matches!(
-                Errno::from_io_error(&error),
-                Some(Errno::NOENT | Errno::SRCH)
-            ) =>
-        {
-            Ok(false)
-        }
-        found => found,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_is_known_by_its_number() {
-        assert!(is_of("pos:\t0\nfuse_connection:\t41\n", 41));
-        assert!(!is_of("pos:\t0\nfuse_connection:\t42\n", 41));
-        // Linux before it said so.
-        assert!(is_of("pos:\t0\nflags:\t02100002\n", 41));
-    }
 
     #[test]
     fn a_killed_process_is_known_by_its_signals() {
@@ -167,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_lives_and_holds_no_connection() {
+    fn this_process_lives() {
         let process = Path::new("/proc/self");
         assert!(lives(process).unwrap());
         assert!(gone_is_false(lives(Path::new("/proc/0"))).is_ok_and(|lives| !lives));
