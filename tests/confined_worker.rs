@@ -11,10 +11,12 @@ mod mounted;
 mod tree;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use mounted::{Mount, wait_until};
-use tree::{build, scratch, set_mode};
+use mounted::{Mount, child_of, wait_until};
+use tree::{build, continuity, scratch, set_mode, text};
 
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const SYS_ADMIN: u64 = 1 << 21;
@@ -72,13 +74,16 @@ fn assert_confined(pid: u32, capabilities: u64) {
         fs::read_link(format!("/proc/{pid}/cwd")).unwrap(),
         Path::new("/")
     );
+    assert_eq!(limit(pid, "Max core file size"), ["0", "0"]);
+}
+
+/// A limit of a process, now and at the most.
+fn limit(pid: u32, name: &str) -> [String; 2] {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"))
-        .unwrap();
-    let core: Vec<&str> = core.split_whitespace().collect();
-    assert_eq!(core[4..6], ["0", "0"]);
+    let mut lines = limits.lines();
+    let values = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+    let mut values = values.split_whitespace().map(str::to_owned);
+    [values.next().unwrap(), values.next().unwrap()]
 }
 
 /// What the process has open, without what it reads of the backing.
@@ -140,6 +145,72 @@ fn copies_take_one_capability_more() {
     let mount = Mount::with(&manifest, &backing, &["-v", "-o", &options]);
     assert_eq!(fs::read(mount.join("large")).unwrap().len(), 3 << 20);
     assert_confined(worker(&mount), DAC_READ_SEARCH | SYS_ADMIN);
+}
+
+/// A mount whose log is no file that would have to grow.
+fn with_a_pipe(manifest: &Path, backing: &Path) -> Mount {
+    let scratch = scratch();
+    let path = scratch.path().join("mount");
+    fs::create_dir(&path).unwrap();
+    let pipe = scratch.path().join("pipe");
+    let mount = Mount::start_at(scratch, path, |path| {
+        let mut command = Command::new("sh");
+        // Who writes the log down is no child of the supervisor.
+        command
+            .args(["-euc", r#"mkfifo "$0"; (cat "$0" >&2 &); exec "$@" 2>"$0""#])
+            .arg(pipe)
+            .args([env!("CARGO_BIN_EXE_continuity"), "mount", "--fuse"])
+            .args([path, manifest, backing]);
+        command
+    });
+    mount.wait_for("INFO  mounted");
+    mount
+}
+
+/// No file can grow by what a worker writes, not even when it numbers the inodes of
+/// another manifest, of which there are many here.
+#[test]
+fn a_worker_that_reads_another_manifest_writes_no_files() {
+    let (scratch, backing, manifest) = scene();
+    let mount = with_a_pipe(&manifest, &backing);
+    let confined = || {
+        let pid = worker(&mount);
+        // Before it has threads it may still be about to give up what it has.
+        let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+        wait_until(|| threads() > 3, || mount.log());
+        assert_confined(pid, DAC_READ_SEARCH);
+        assert_eq!(limit(pid, "Max file size"), ["0", "0"]);
+        pid
+    };
+    let mut pid = confined();
+    for number in 0..5000 {
+        fs::write(backing.join(format!("file {number}")), "").unwrap();
+    }
+    let inode = || fs::metadata(mount.join("file")).unwrap().ino();
+    let before = inode();
+    for round in 0..2 {
+        fs::write(backing.join("comes"), format!("{round}")).unwrap();
+        build(&scratch, &backing, &[]);
+        let output = continuity(["remount".as_ref(), mount.path()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(
+            fs::read(mount.join("comes")).unwrap(),
+            format!("{round}").as_bytes()
+        );
+        assert_eq!(inode(), before);
+        let next = confined();
+        assert_ne!(next, pid);
+        // Who takes over has the numbers in a file that nobody can write to.
+        mount.signal_worker("KILL");
+        wait_until(
+            || child_of(mount.pid()).is_some_and(|pid| pid != next),
+            || mount.log(),
+        );
+        assert_eq!(inode(), before);
+        pid = confined();
+        assert_ne!(pid, next);
+    }
+    assert!(mount.unmount().success());
 }
 
 #[test]

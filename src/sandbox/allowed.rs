@@ -79,14 +79,7 @@ pub(super) fn groups(confinement: &Confinement<'_>) -> Result<Vec<Group>> {
         Group {
             what_for: "requests, the log, and what was open before",
             calls: calls![
-                SYS_read,
-                SYS_readv,
-                SYS_write,
-                SYS_writev,
-                SYS_pwrite64,
-                SYS_close,
-                SYS_lseek,
-                SYS_ppoll,
+                SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_close, SYS_lseek, SYS_ppoll,
             ],
         },
         Group {
@@ -202,6 +195,7 @@ pub(super) fn groups(confinement: &Confinement<'_>) -> Result<Vec<Group>> {
         groups.push(Group {
             what_for: "private copies (cache_dir=)",
             calls: vec![
+                call!(SYS_pwrite64),
                 call!(SYS_ftruncate),
                 call!(SYS_fallocate),
                 call!(SYS_ioctl: one_of(1, &[FICLONE])?),

@@ -38,7 +38,9 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         if let Err(error) = begin() {
             return Err(not_told(worker, error));
         }
-        match worker.hear().map_err(SupervisorError::Worker)? {
+        // If it follows another one, it gets the numbers that are there already.
+        let heard = worker.hear_of_manifest(|| false, io::sink(), u64::MAX);
+        match heard.map_err(SupervisorError::Worker)? {
             Some(FromWorker::Loaded(digest)) => {
                 // The next one is held to that of the first.
                 self.view.found(digest);

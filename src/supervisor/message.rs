@@ -23,9 +23,12 @@ const SERVE: u8 = b'S';
 const SERVING: u8 = b'R';
 const SHUT_DOWN: u8 = b'X';
 const REFUSED: u8 = b'N';
+const NUMBERS: u8 = b'#';
 
 /// Longest reason, in bytes.
 const REASON_MAX: usize = 4096;
+/// Most numbers of inodes in one message, in bytes.
+const NUMBERS_MAX: usize = 8 << 10;
 
 /// One end of the socket between supervisor and worker.
 #[derive(Debug)]
@@ -82,8 +85,8 @@ pub enum Numbers {
     Natural,
     /// Those that were kept in this file.
     Kept(OwnedFd),
-    /// As they follow those of another manifest; to be kept in this file.
-    Following(Before, OwnedFd),
+    /// As they follow those of another manifest; the supervisor is told them.
+    Following(Before),
 }
 
 /// The manifest that was served before, and of which the kernel remembers much.
@@ -100,6 +103,9 @@ pub struct Before {
 /// From the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromWorker {
+    /// Some of the numbers that its inodes got, as they are kept; all of them come
+    /// before it says that it is loaded.
+    Numbers(Vec<u8>),
     /// It could read the manifest, which has this digest.
     Loaded(Digest),
     /// It serves.
@@ -150,9 +156,9 @@ impl Link {
                         descriptors.push(kept.as_fd());
                         KEPT
                     }
-                    Numbers::Following(before, to) => {
+                    Numbers::Following(before) => {
                         before_pin = Some(&before.pin);
-                        descriptors.extend([to.as_fd(), before.manifest.as_fd()]);
+                        descriptors.push(before.manifest.as_fd());
                         descriptors.extend(before.numbers.as_ref().map(AsFd::as_fd));
                         FOLLOWING
                     }
@@ -208,6 +214,10 @@ impl Link {
     pub fn tell_supervisor(&self, message: &FromWorker) -> io::Result<()> {
         let mut bytes = vec![VERSION];
         match message {
+            FromWorker::Numbers(numbers) => {
+                bytes.push(NUMBERS);
+                bytes.extend(numbers);
+            }
             FromWorker::Loaded(digest) => {
                 bytes.push(LOADED);
                 bytes.extend(digest.to_string().into_bytes());
@@ -220,6 +230,15 @@ impl Link {
             }
         }
         datagram::send(&self.0, &bytes, &[])
+    }
+
+    /// Sends all numbers of inodes to the supervisor.
+    ///
+    /// # Errors
+    /// As sendmsg(2).
+    pub fn tell_numbers(&self, numbers: &[u8]) -> io::Result<()> {
+        let mut parts = numbers.chunks(NUMBERS_MAX);
+        parts.try_for_each(|part| self.tell_supervisor(&FromWorker::Numbers(part.to_owned())))
     }
 
     /// Waits for a message of the worker. Nothing at all when it is gone.
@@ -262,15 +281,11 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 numbers: match *how {
                     NATURAL => Numbers::Natural,
                     KEPT => Numbers::Kept(descriptors.next()?),
-                    FOLLOWING => {
-                        let to = descriptors.next()?;
-                        let before = Before {
-                            pin: digest(before_pin.get(1..)?)?,
-                            manifest: descriptors.next()?,
-                            numbers: descriptors.next(),
-                        };
-                        Numbers::Following(before, to)
-                    }
+                    FOLLOWING => Numbers::Following(Before {
+                        pin: digest(before_pin.get(1..)?)?,
+                        manifest: descriptors.next()?,
+                        numbers: descriptors.next(),
+                    }),
                     _ => return None,
                 },
             })
@@ -306,6 +321,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
 
 fn from_worker(bytes: &[u8]) -> Option<FromWorker> {
     match open(bytes)? {
+        (NUMBERS, numbers) => Some(FromWorker::Numbers(numbers.to_owned())),
         (LOADED, text) => Some(FromWorker::Loaded(digest(text)?)),
         (SERVING, []) => Some(FromWorker::Serving),
         (SHUT_DOWN, []) => Some(FromWorker::ShutDown),
@@ -406,12 +422,12 @@ mod tests {
                     pin: None,
                     manifest: null(),
                     backing: null(),
-                    numbers: Numbers::Following(before, null()),
+                    numbers: Numbers::Following(before),
                 })
                 .unwrap();
             match worker.hear_supervisor().unwrap().unwrap() {
                 ToWorker::Begin {
-                    numbers: Numbers::Following(before, _),
+                    numbers: Numbers::Following(before),
                     ..
                 } => {
                     assert_eq!(before.pin, pin);
@@ -431,6 +447,12 @@ mod tests {
             worker.tell_supervisor(&message).unwrap();
             assert_eq!(supervisor.hear_worker().unwrap(), Some(message));
         }
+        let numbers = vec![7; NUMBERS_MAX + 1];
+        worker.tell_numbers(&numbers).unwrap();
+        for part in numbers.chunks(NUMBERS_MAX) {
+            let part = FromWorker::Numbers(part.to_owned());
+            assert_eq!(supervisor.hear_worker().unwrap(), Some(part));
+        }
     }
 
     #[test]
@@ -438,7 +460,7 @@ mod tests {
         let (supervisor, worker) = links();
         for bytes in [
             &b"x"[..],
-            b"\x01R",
+            b"\x02R",
             b"\x03Rx",
             b"\x03Xx",
             b"\x03Lmd5:0",

@@ -8,7 +8,7 @@ use crate::escape::OneLine;
 
 use super::ask::Ask;
 use super::error::{end_of, not_ready};
-use super::message::{FromWorker, ToWorker};
+use super::message::{FromWorker, Numbers, ToWorker};
 use super::served::Served;
 use super::view::{self, View};
 use super::worker::{self, Worker};
@@ -80,11 +80,13 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 pin: None,
                 manifest: worker::copy(next.manifest())?,
                 backing: worker::copy(&self.plan.backing)?,
-                numbers: next.numbers(&self.view)?,
+                numbers: Numbers::Following(self.view.before()?),
             })
         };
         begin().map_err(words)?;
-        match worker.hear_unless(is_useless).map_err(words)? {
+        let max = next.numbers_max().map_err(words)?;
+        let heard = worker.hear_of_manifest(is_useless, next.numbers(), max);
+        match heard.map_err(words)? {
             Some(FromWorker::Loaded(digest)) => Ok((next.accept(digest).map_err(words)?, worker)),
             Some(FromWorker::Refused(reason)) => Err(OneLine(&reason).to_string()),
             other => Err(not_ready(worker, other).to_string()),

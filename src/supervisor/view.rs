@@ -9,6 +9,9 @@ use crate::sys::descriptor;
 use super::message::{Before, Numbers};
 use super::worker::copy;
 
+/// How many bytes a number of an inode has.
+const NUMBER: u64 = 8;
+
 /// A manifest, and how its inodes are numbered.
 #[derive(Debug)]
 pub(super) struct View {
@@ -67,8 +70,7 @@ impl View {
     /// numbers again.
     pub(super) fn numbers(&self, before: Option<&Self>) -> io::Result<Numbers> {
         if let Some(before) = before {
-            let scratch = descriptor::memory("numbers")?;
-            return Ok(Numbers::Following(before.before()?, scratch.into()));
+            return Ok(Numbers::Following(before.before()?));
         }
         Ok(match &self.numbers {
             Some(numbers) => Numbers::Kept(copy(numbers)?),
@@ -98,9 +100,15 @@ impl Next {
         &self.manifest
     }
 
-    pub(super) fn numbers(&self, before: &View) -> io::Result<Numbers> {
-        let to = copy(&self.numbers)?;
-        Ok(Numbers::Following(before.before()?, to))
+    /// Where the numbers of its inodes go.
+    pub(super) const fn numbers(&self) -> &File {
+        &self.numbers
+    }
+
+    /// How many bytes these may be: each inode has a byte of the manifest at least.
+    pub(super) fn numbers_max(&self) -> io::Result<u64> {
+        let inodes = self.manifest.metadata()?.len().saturating_add(1);
+        Ok(inodes.saturating_add(1).saturating_mul(NUMBER))
     }
 
     /// A worker has read it, and has numbered its inodes.

@@ -1,6 +1,6 @@
 //! The worker as its supervisor sees it: a process, and what it says.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -84,6 +84,27 @@ impl Worker {
             // It died before it had read what it was told.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             heard => heard,
+        }
+    }
+
+    /// Waits for what it says of the manifest. The numbers of inodes that it gives
+    /// before that, of up to `max` bytes, go to `numbers`.
+    pub(super) fn hear_of_manifest(
+        &self,
+        is_useless: impl Fn() -> bool,
+        mut numbers: impl Write,
+        max: u64,
+    ) -> io::Result<Option<FromWorker>> {
+        let mut left = max;
+        loop {
+            let heard = self.hear_unless(&is_useless)?;
+            let Some(FromWorker::Numbers(part)) = heard else {
+                return Ok(heard);
+            };
+            left = left.checked_sub(part.len() as u64).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "there are too many numbers")
+            })?;
+            numbers.write_all(&part)?;
         }
     }
 

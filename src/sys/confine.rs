@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
@@ -48,7 +48,7 @@ pub fn close(number: RawFd) -> io::Result<()> {
 }
 
 /// Whether a descriptor can write to a regular file, which is what the limit of
-/// a file's size is about.
+/// a file's size is about. Nobody can to a memory file that is sealed.
 ///
 /// # Errors
 /// As fstat(2) and fcntl(2).
@@ -57,7 +57,9 @@ pub fn writes_regular_file(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
         return Ok(false);
     }
     let flags = rustix::fs::fcntl_getfl(descriptor)?;
-    Ok(flags.intersects(OFlags::WRONLY | OFlags::RDWR))
+    let seals = rustix::fs::fcntl_get_seals(descriptor);
+    let is_sealed = seals.is_ok_and(|seals| seals.contains(SealFlags::WRITE));
+    Ok(flags.intersects(OFlags::WRONLY | OFlags::RDWR) && !is_sealed)
 }
 
 /// Standard input, output and error, as far as they are open.
@@ -113,5 +115,29 @@ fn forbid(resource: Resource) -> io::Result<()> {
     match rustix::process::setrlimit(resource, nothing) {
         Err(Errno::PERM) if rustix::process::getrlimit(resource) == nothing => Ok(()),
         result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use crate::sys::descriptor;
+
+    #[test]
+    fn what_can_be_written_to() {
+        let memory = descriptor::memory("test").unwrap();
+        assert!(writes_regular_file(memory.as_fd()).unwrap());
+        descriptor::seal(&memory).unwrap();
+        assert!(!writes_regular_file(memory.as_fd()).unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(writes_regular_file(file.as_file().as_fd()).unwrap());
+        let read = File::open(file.path()).unwrap();
+        assert!(!writes_regular_file(read.as_fd()).unwrap());
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        assert!(!writes_regular_file(null.as_fd()).unwrap());
     }
 }

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 /// How many descriptors one message can bring.
-pub const DESCRIPTORS_MAX: usize = 5;
+pub const DESCRIPTORS_MAX: usize = 4;
 
 /// Two ends that are connected.
 ///

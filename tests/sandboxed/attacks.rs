@@ -133,7 +133,7 @@ pub const ATTACKS: &[Attack] = &[
     }),
     attack("grow", &[Landlock, Process], |p| {
         let file = opened2(p.root.as_fd(), "file", OFlags::WRONLY, Mode::empty())?;
-        rustix::io::pwrite(&file, b"content", 0)?;
+        rustix::io::write(&file, b"content")?;
         Ok(())
     }),
     attack("open-again-for-writing", &[Landlock], |p| {

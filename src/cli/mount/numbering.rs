@@ -20,7 +20,7 @@ enum FollowError {
     )]
     Changed,
     #[error(
-        "no file of the manifest that is served has extended attributes, and the kernel does not ask for them any more; this one has some: mount it anew"
+        "no file of the manifest that is served has extended attributes, and the kernel does not ask for them any more; this one has some: mount it anew (with \"-o introspect\" the kernel asks in any case)"
     )]
     Attributes,
     #[error("the numbers of the inodes cannot be kept")]
@@ -34,8 +34,7 @@ pub(super) fn descriptors(numbers: &Numbers) -> Vec<BorrowedFd<'_>> {
     match numbers {
         Numbers::Natural => Vec::new(),
         Numbers::Kept(kept) => vec![kept.as_fd()],
-        Numbers::Following(before, to) => [to, &before.manifest]
-            .into_iter()
+        Numbers::Following(before) => std::iter::once(&before.manifest)
             .chain(&before.numbers)
             .map(AsFd::as_fd)
             .collect(),
@@ -43,27 +42,28 @@ pub(super) fn descriptors(numbers: &Numbers) -> Vec<BorrowedFd<'_>> {
 }
 
 /// Numbers the inodes of a table, and tells what is different from the one before, if
-/// there was one. `can_be_asked` tells whether the kernel asks for extended attributes
-/// in any case.
+/// there was one; then `tell` gets the numbers. `can_be_asked` tells whether the kernel
+/// asks for extended attributes in any case.
 pub(super) fn apply(
     table: InodeTable,
     numbers: Numbers,
     can_be_asked: bool,
+    tell: impl FnOnce(&[u8]) -> io::Result<()>,
 ) -> Result<(InodeTable, Option<Vec<Change>>), Failure> {
-    let (before, to) = match numbers {
+    let before = match numbers {
         Numbers::Natural => return Ok((table, None)),
         Numbers::Kept(kept) => {
             let kept = read(&File::from(kept))?;
             return Ok((table.with_numbers(&kept)?, None));
         }
-        Numbers::Following(before, to) => (build(before)?, File::from(to)),
+        Numbers::Following(before) => build(before)?,
     };
     if !before.statistics().has_xattrs && table.statistics().has_xattrs && !can_be_asked {
         return Err(FollowError::Attributes.into());
     }
     let (table, changes) = table.follow(&before)?;
     let numbers = table.numbers().unwrap_or_default();
-    to.write_all_at(&numbers, 0).map_err(FollowError::Kept)?;
+    tell(&numbers).map_err(FollowError::Kept)?;
     Ok((table, Some(changes)))
 }
 

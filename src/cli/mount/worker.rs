@@ -109,7 +109,7 @@ pub(in crate::cli) fn run(
     else {
         return Err(WorkerError::Alone(io::ErrorKind::UnexpectedEof.into()).into());
     };
-    let follows = matches!(numbers, Numbers::Following(..));
+    let follows = matches!(numbers, Numbers::Following(_));
     let readied = ready(request, verbosity, &link, pin, (manifest, backing), numbers);
     let ready = match readied {
         Err(error) if follows => {
@@ -179,7 +179,7 @@ fn ready(
         RootDir::from_descriptor(backing),
         &trust,
         &known,
-        numbers,
+        (numbers, link),
     )?;
     Ok(Ready {
         filesystem,
@@ -316,7 +316,7 @@ fn load(
     backing: RootDir,
     trust: &Trust,
     known: &KnownIds,
-    numbers: Numbers,
+    (numbers, link): (Numbers, &Link),
 ) -> Result<(Filesystem, Digest, Option<Vec<Change>>), Failure> {
     // The one before has read it, too.
     let _ = manifest.rewind();
@@ -328,7 +328,9 @@ fn load(
         .map_err(|error| file.refused(error))?;
     drop(bytes);
     let can_be_asked = request.options.presentation.introspect;
-    let (table, changes) = numbering::apply(table, numbers, can_be_asked)?;
+    let (table, changes) = numbering::apply(table, numbers, can_be_asked, |numbers| {
+        link.tell_numbers(numbers)
+    })?;
     let source = Box::new(DirectorySource::new(backing));
     let verifier = Verifier::new(source, request.options.verifier)?;
     let presentation = request.options.presentation.within(known);
