@@ -108,7 +108,7 @@ fn what_is_not_ours_stays() {
 #[test]
 fn all_of_them_end() {
     let script = r#"
-findmnt -rnt fuse.continuity -o TARGET | while read place; do umount -l "$place"; done
+findmnt -rnt fuse.continuity -o TARGET | while read place; do umount -l "$place" || :; done
 mkdir one two
 for place in one two one; do "$CONTINUITY" mount -d $place manifest tree; done
 test $(findmnt -rnt fuse.continuity | wc -l) = 3

@@ -146,6 +146,42 @@ fn through_fusermount() {
 }
 
 #[test]
+fn who_is_not_root_can_end_it() {
+    Scene::new().succeeds(
+        NOBODY,
+        &[
+            READ,
+            r#"
+./continuity umount mount || die "cannot unmount"
+ended_well
+serve
+exec 3<mount/file
+./continuity umount mount 2>error && die "was in use"
+grep -q 'it is in use by ' error || die "$(cat error)"
+is_mounted || die "is gone"
+./continuity umount --lazy mount || die "cannot unmount"
+is_mounted && die "is still there"
+[ "$(cat <&3)" = content ] || die "cannot be read any more"
+exec 3<&-
+ended_well
+"#,
+        ]
+        .concat(),
+    );
+}
+
+#[test]
+fn what_fusermount_cannot_do_is_refused() {
+    let script =
+        "serve -o nosymfollow; wait $server; status=$?; cat log; is_mounted && die; exit $status";
+    let output = Scene::new().run(0o666, NOBODY, script);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = text(&output.stdout);
+    let told = "cannot mount: fusermount3 does not know nosymfollow; only root can have that";
+    assert!(said.contains(told), "{said}");
+}
+
+#[test]
 fn in_a_user_namespace() {
     let scene = Scene::new();
     for who in [NAMESPACE.to_owned(), format!("{NOBODY} {NAMESPACE}")] {
