@@ -73,7 +73,7 @@ impl Facts {
         let counters = self.filesystem.counters();
         let refused = counters.refused.iter();
         Status {
-            version: env!("CARGO_PKG_VERSION"),
+            version: crate::cli::VERSION,
             worker: std::process::id(),
             uptime_seconds: self.since.elapsed().as_secs(),
             worker_restarts: self.restarts,
