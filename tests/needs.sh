@@ -61,6 +61,7 @@ programs() {
 		need ssh-keygen openssh-client
 		need setpriv util-linux
 		need unshare util-linux
+		need automount autofs
 		need tar tar
 		need mtree mtree-netbsd
 		need bsdtar libarchive-tools
