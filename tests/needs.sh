@@ -71,6 +71,7 @@ programs() {
 		need runc runc
 		need crun crun
 		need podman podman
+		need newuidmap uidmap
 		need ctr containerd
 		need bwrap bubblewrap
 		need curl curl

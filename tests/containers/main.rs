@@ -22,6 +22,7 @@ mod layers;
 #[path = "../mounted/mod.rs"]
 mod mounted;
 mod podman;
+mod rootless;
 mod runc_and_crun;
 mod scene;
 #[path = "../snapshot/mod.rs"]
