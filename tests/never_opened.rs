@@ -78,6 +78,20 @@ fn what_is_no_regular_file_is_never_opened() {
         ("\"$0\" diff tree manifest", 1, "swapped"),
         ("\"$0\" diff tree tree", 0, ""),
         ("\"$0\" build tree >new && \"$0\" ls new", 0, "prw-r--r--"),
+        ("\"$0\" apply --source tree new-1 manifest", 2, "swapped"),
+        ("\"$0\" apply tree manifest", 2, "swapped"),
+        ("\"$0\" cat --source tree manifest swapped", 2, "swapped"),
+        (
+            "\"$0\" export --tar --source tree manifest >/dev/null",
+            2,
+            "mounted",
+        ),
+        ("\"$0\" copy tree new-2", 0, ""),
+        (
+            "\"$0\" apply --source tree --mode move new-3 manifest",
+            2,
+            "mounted",
+        ),
     ] {
         let (status, told) = run(scratch.path(), command);
         assert_eq!(status, Some(code), "{command}: {told}");

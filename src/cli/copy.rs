@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::build::{self, build};
-use crate::source::{DirectorySource, Source};
+use crate::source::DirectorySource;
 use crate::sys::RootDir;
 
 use super::apply::HowArguments;
@@ -67,11 +67,11 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     if let Some(path) = &arguments.output {
         write_file(path, &|out| out.write_all(&bytes))?;
     }
-    let source: Box<dyn Source> = Box::new(DirectorySource::new(RootDir::open(&arguments.source)?));
+    let source = DirectorySource::new(RootDir::open(&arguments.source)?).opening_nothing_else();
     Ok(how.apply(
         &arguments.target,
         &bytes,
-        Some(&*source),
+        Some(&source),
         progress,
         shown,
         quiet,

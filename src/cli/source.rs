@@ -97,7 +97,8 @@ impl SourceSpec {
         };
         Ok(match self {
             Self::Directory(path) => {
-                Box::new(DirectorySource::new(open("the source directory", path)?))
+                let root = open("the source directory", path)?;
+                Box::new(DirectorySource::new(root).opening_nothing_else())
             }
             Self::Tar(path) => {
                 let source = File::open(path)
@@ -114,7 +115,7 @@ impl SourceSpec {
             }
             Self::Blobs(path) => {
                 let blobs = open("the directory of blobs", &path.join("blobs"))?;
-                Box::new(BlobSource::new(blobs))
+                Box::new(BlobSource::new(blobs).opening_nothing_else())
             }
         })
     }

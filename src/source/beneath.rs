@@ -16,14 +16,33 @@ use super::{SourceError, SourceFile};
 #[derive(Debug)]
 pub(super) struct Beneath {
     root: RootDir,
+    opens: Opens,
     avoided: OnceLock<u64>,
+}
+
+/// How it is made sure that only regular files are read.
+#[derive(Clone, Copy, Debug)]
+enum Opens {
+    /// They are looked at once they are open: in half the system calls.
+    AndLooks,
+    /// They are held and looked at before they are opened.
+    WhatItHolds,
 }
 
 impl Beneath {
     pub(super) const fn new(root: RootDir) -> Self {
         Self {
             root,
+            opens: Opens::AndLooks,
             avoided: OnceLock::new(),
+        }
+    }
+
+    /// See [`super::DirectorySource::opening_nothing_else`].
+    pub(super) fn opening_nothing_else(self) -> Self {
+        Self {
+            opens: Opens::WhatItHolds,
+            ..self
         }
     }
 
@@ -33,16 +52,34 @@ impl Beneath {
         relative: &OsStr,
         size: u64,
     ) -> Result<Box<dyn SourceFile>, SourceError> {
-        let file = self
-            .root
-            .open_file(relative)
-            .map_err(|error| classify(&error))?;
-        let stat = Stat::of(&file).map_err(SourceError::Io)?;
+        let failed = |error| classify(&error);
+        let file = match self.opens {
+            Opens::AndLooks => {
+                let file = self.root.open_file(relative).map_err(failed)?;
+                self.judge(&Stat::of(&file).map_err(SourceError::Io)?, size)?;
+                file
+            }
+            Opens::WhatItHolds => {
+                let held = self.root.handle(relative).map_err(failed)?;
+                self.judge(&held.stat().map_err(SourceError::Io)?, size)?;
+                held.open().map_err(|error| match classify(&error) {
+                    // The file is there: /proc is not.
+                    SourceError::Missing => SourceError::Io(error),
+                    other => other,
+                })?
+            }
+        };
+        Ok(Box::new(RegularFile { file, size }))
+    }
+
+    fn judge(&self, stat: &Stat, size: u64) -> Result<(), SourceError> {
         if self.avoided.get() == Some(&stat.device) {
             return Err(SourceError::Escape);
         }
         match FileMode::from_stat(stat.st_mode).map(FileMode::file_type) {
             Some(FileType::Regular) => {}
+            // O_PATH holds the link itself, where opening it says ELOOP.
+            Some(FileType::Symlink) => return Err(SourceError::Escape),
             Some(other) => return Err(SourceError::NotRegular(other)),
             None => return Err(SourceError::Missing),
         }
@@ -53,7 +90,7 @@ impl Beneath {
                 found: stat.size,
             });
         }
-        Ok(Box::new(RegularFile { file, size }))
+        Ok(())
     }
 
     /// See [`super::Source::remove`].

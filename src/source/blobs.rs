@@ -20,6 +20,12 @@ impl BlobSource {
     pub const fn new(blobs: RootDir) -> Self {
         Self(Beneath::new(blobs))
     }
+
+    /// See [`super::DirectorySource::opening_nothing_else`].
+    #[must_use]
+    pub fn opening_nothing_else(self) -> Self {
+        Self(self.0.opening_nothing_else())
+    }
 }
 
 impl Source for BlobSource {

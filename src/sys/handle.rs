@@ -1,12 +1,15 @@
 //! One file of any kind, held without opening it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::stat::Stat;
-use super::xattr::{self, Xattr};
+use super::xattr::{self, Xattr, proc_path};
 
 /// A file of any kind, the symlink itself included, held by an `O_PATH`
 /// descriptor: whatever is asked is about this one inode, whoever renames or
@@ -25,6 +28,17 @@ impl Handle {
     /// As fstat(2).
     pub fn stat(&self) -> io::Result<Stat> {
         Stat::of(&self.0)
+    }
+
+    /// Opens this very file for reading, whatever its name leads to by now. The
+    /// caller has looked at its type: opening a device can do something.
+    ///
+    /// # Errors
+    /// As open(2); `ENOENT` where there is no `/proc`.
+    pub fn open(&self) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = proc_path(&self.0);
+        Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
     /// Its extended attributes, in no order.
@@ -83,5 +97,18 @@ mod tests {
         let root = RootDir::open(scratch.path()).unwrap();
         let handle = root.handle(OsStr::new("file")).unwrap();
         assert_eq!(handle.xattrs().unwrap(), [(b"user.k".to_vec(), value)]);
+    }
+
+    #[test]
+    fn opens_what_it_holds_and_not_what_took_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        fs::write(&path, "held").unwrap();
+        let root = RootDir::open(scratch.path()).unwrap();
+        let handle = root.handle(OsStr::new("file")).unwrap();
+        fs::rename(&path, scratch.path().join("other")).unwrap();
+        fs::write(&path, "new").unwrap();
+        let content = std::io::read_to_string(handle.open().unwrap());
+        assert_eq!(content.unwrap(), "held");
     }
 }

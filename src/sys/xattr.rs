@@ -114,6 +114,6 @@ pub fn remove(file: impl AsFd, name: &[u8]) -> io::Result<()> {
 /// Descriptors opened with `O_PATH` do not serve f*xattr(2). Links in
 /// `/proc/self/fd` lead to the inode itself, even to that of a symlink, and no
 /// further.
-fn proc_path(file: &impl AsFd) -> String {
+pub(super) fn proc_path(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
