@@ -75,6 +75,9 @@ pub enum TextCause {
     /// A name that no field has here.
     #[error("no field is named {:?} here", Escaped(.0.as_bytes()))]
     Unknown(String),
+    /// A field once more that a message has once.
+    #[error("a message has {0:?} only once, and this is the second")]
+    Twice(&'static str),
     /// No colon behind a name.
     #[error("expected a colon")]
     Colon,

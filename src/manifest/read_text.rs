@@ -49,9 +49,11 @@ impl Reader<'_> {
         if self.depth > GROUP_DEPTH_MAX + 1 {
             return Err(self.error(TextCause::Depth));
         }
+        // Of a field that a message has once.
+        let mut had = Vec::new();
         loop {
             match self.tokens.next()? {
-                Token::Word(name) => self.field(schema, name, out)?,
+                Token::Word(name) => self.field(schema, name, &mut had, out)?,
                 token if token == end => break,
                 Token::End => return Err(self.error(TextCause::OpenMessage)),
                 _ => return Err(self.error(TextCause::Name)),
@@ -61,14 +63,27 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn field(&mut self, schema: Schema, name: &str, out: &mut Vec<u8>) -> Result<(), TextError> {
+    fn field(
+        &mut self,
+        schema: Schema,
+        name: &str,
+        had: &mut Vec<u32>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TextError> {
         if name.starts_with(|first: char| first.is_ascii_digit()) {
             return self.unknown(name, out);
         }
-        let Some(&(number, _, label, kind)) = schema.iter().find(|(_, known, ..)| *known == name)
+        let Some(&(number, known, label, kind)) =
+            schema.iter().find(|(_, known, ..)| *known == name)
         else {
             return Err(self.error(TextCause::Unknown(name.to_owned())));
         };
+        if label == Label::One {
+            if had.contains(&number) {
+                return Err(self.error(TextCause::Twice(known)));
+            }
+            had.push(number);
+        }
         self.colon()?;
         match (label, kind) {
             (_, Type::Message(schema)) => {
@@ -258,6 +273,8 @@ mod tests {
             ("resource: { mode: -1 }", 1, TextCause::Value),
             ("resource: { mode 1 }", 1, TextCause::Colon),
             ("info: { version: 4294967296 }", 1, TextCause::Value),
+            ("info: {}\ninfo: {}", 2, TextCause::Twice("info")),
+            ("resource: { uid: 1\n uid: 1 }", 2, TextCause::Twice("uid")),
             ("0: 1", 1, TextCause::Name),
             ("536870912: 1", 1, TextCause::Name),
         ] {
