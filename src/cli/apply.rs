@@ -241,7 +241,7 @@ impl HowArguments {
         let options = self.options(progress);
         let summary = apply(root, manifest, source, &options, |event| match event {
             Event::Change(change) if options.dry_run => {
-                if let Err(error) = shown.beside(|| writeln!(out, "{change}")) {
+                if let Err(error) = shown.beside_output(|| writeln!(out, "{change}")) {
                     unwritten.get_or_insert(error);
                 }
             }

@@ -154,25 +154,25 @@ impl Writer<'_> {
             finding,
         };
         let Self { sink, shown, .. } = self;
-        let written = shown.beside(|| match (&mut *sink, &finding.wrong) {
+        let written = match (&mut *sink, &finding.wrong) {
             (Sink::Nothing, _) => Ok(()),
-            (Sink::Json(json), _) => {
+            (Sink::Json(json), _) => shown.beside_output(|| {
                 json.write(&told)?;
                 flush_for_people(json.get_mut())
-            }
+            }),
             (Sink::Text(_) | Sink::Paths0(_), Wrong::Trouble(error)) => {
-                report::line(&format!("{}: {error}", Escaped(&told.path)));
+                shown.beside(|| report::line(&format!("{}: {error}", Escaped(&told.path))));
                 Ok(())
             }
-            (Sink::Text(out), Wrong::Refused { .. }) => {
+            (Sink::Text(out), Wrong::Refused { .. }) => shown.beside_output(|| {
                 writeln!(out, "{}: {}", Escaped(&told.path), told.why)?;
                 flush_for_people(out)
-            }
-            (Sink::Paths0(out), Wrong::Refused { .. }) => {
+            }),
+            (Sink::Paths0(out), Wrong::Refused { .. }) => shown.beside_output(|| {
                 out.write_all(&told.path)?;
                 out.write_all(b"\0")
-            }
-        });
+            }),
+        };
         self.unless_nobody_reads(written)
     }
 

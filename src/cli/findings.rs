@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use crate::check::{Difference, Finding, GoWords, JsonFindings, JsonForm, Short, Summary, Trouble};
+use crate::check::{Difference, Finding, GoWords, JsonFindings, JsonForm, Short, Summary};
 
 use super::manifest_output::OutputError;
 use super::output::{self, Output};
@@ -94,20 +94,20 @@ impl FindingsWriter<'_> {
     /// status still tells.
     pub fn tell(&mut self, finding: &Finding) -> io::Result<()> {
         let Self { sink, shown } = self;
-        let told = shown.beside(|| match (&mut *sink, finding) {
+        let told = match (&mut *sink, finding) {
             (Sink::Nothing, _) => Ok(()),
-            (Sink::Json(json), finding) => {
+            (Sink::Json(json), finding) => shown.beside_output(|| {
                 json.tell(finding)?;
                 flush_for_people(json.get_mut())
-            }
+            }),
             (Sink::Text { .. } | Sink::Paths0(_), Finding::Trouble(trouble)) => {
-                tell_trouble(trouble);
+                shown.beside(|| report::line(&trouble.to_string()));
                 Ok(())
             }
-            (Sink::Paths0(out), Finding::Different(difference)) => {
+            (Sink::Paths0(out), Finding::Different(difference)) => shown.beside_output(|| {
                 out.write_all(difference.path.as_bytes())?;
                 out.write_all(b"\0")
-            }
+            }),
             (
                 Sink::Text {
                     out,
@@ -115,14 +115,14 @@ impl FindingsWriter<'_> {
                     is_coloured,
                 },
                 Finding::Different(difference),
-            ) => {
+            ) => shown.beside_output(|| {
                 match words {
                     Words::Go(root) => writeln!(out, "{}", GoWords { root, difference }),
                     Words::Short => write_short(out, difference, *is_coloured),
                 }?;
                 flush_for_people(out)
-            }
-        });
+            }),
+        };
         self.unless_nobody_reads(told)
     }
 
@@ -173,10 +173,6 @@ impl FindingsWriter<'_> {
             written => written,
         }
     }
-}
-
-fn tell_trouble(trouble: &Trouble) {
-    report::line(&trouble.to_string());
 }
 
 /// Who looks at a terminal wants to see each line when it is known.

@@ -90,6 +90,17 @@ impl Shown {
         }
     }
 
+    /// Prints something on standard output. Only where that is a terminal too must
+    /// the line that shows progress get out of the way: drawing it anew for every
+    /// one of many lines takes longer than writing them.
+    pub fn beside_output<T>(&self, print: impl FnOnce() -> T) -> T {
+        if io::stdout().is_terminal() {
+            self.beside(print)
+        } else {
+            print()
+        }
+    }
+
     /// Prints something that must not get into the line that shows progress.
     pub fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.bar {
