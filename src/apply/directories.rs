@@ -18,7 +18,7 @@ use super::{Work, attributes::Changes, join, remove};
 
 /// What became of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// It could not be made, nor could one above it.
     Failed,
     /// It was there.
@@ -51,16 +51,11 @@ struct Prepared {
 
 impl Directories {
     /// Makes what is missing, and looks at what else is there.
-    pub fn prepare(work: &Work<'_>, root_is_new: bool) -> Self {
+    pub fn prepare(work: &Work<'_>, root: State) -> Self {
         let mut all = Self {
             levels: Vec::new(),
             states: Vec::new(),
             others: Vec::new(),
-        };
-        let root = if root_is_new {
-            State::New
-        } else {
-            State::Existing
         };
         all.set(Ino::ROOT, root);
         let mut level = vec![Ino::ROOT];
@@ -166,14 +161,12 @@ impl Directories {
 
 fn open(work: &Work<'_>, directory: Inode<'_>, state: State) -> Result<Place, Cause> {
     let path = directory.path();
-    let opened = match state {
-        State::Absent => None,
-        _ => Some(
-            work.root
-                .open_directory(path.relative())
-                .map_err(Cause::directory)?,
-        ),
-    };
+    let opened = work
+        .root
+        .filter(|_| state != State::Absent)
+        .map(|root| root.open_directory(path.relative()))
+        .transpose()
+        .map_err(Cause::directory)?;
     Ok(Place::new(opened, state != State::Existing, path))
 }
 
@@ -310,8 +303,11 @@ fn make_usable(handle: &crate::sys::Handle, stat: &Stat) -> Result<(), Cause> {
 }
 
 fn finish_one(work: &Work<'_>, directory: Inode<'_>, state: State) -> Result<(), Cause> {
+    let Some(root) = work.root else {
+        return Ok(());
+    };
     let path: ManifestPath = directory.path();
-    let opened = work.root.open_directory(path.relative()).map_err(gone)?;
+    let opened = root.open_directory(path.relative()).map_err(gone)?;
     let stat = Stat::of(&opened).map_err(Cause::io("looked at"))?;
     if !directory.is_declared() && state == State::New {
         // Nobody has said what it is like.

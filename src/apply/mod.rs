@@ -49,7 +49,7 @@ pub use event::{Action, ApplyError, Cause, Change, Event, Failure};
 pub use options::{Devices, Mode, Options, Whiteouts};
 pub use report::Summary;
 
-use directories::Directories;
+use directories::{Directories, State};
 use report::Reporter;
 
 /// Brings the directory `root` to what the manifest declares, and tells of
@@ -68,13 +68,14 @@ pub fn apply(
     on_event: impl FnMut(&Event) + Send,
 ) -> Result<Summary, ApplyError> {
     let table = InodeTable::build(manifest, &options.limits, RootOwner::default())?;
-    let (directory, is_new) = open_root(root, source.is_some() && !options.dry_run)?;
-    let directory = if options.cross_mounts {
-        directory
-    } else {
-        directory.without_mounts()
+    let (directory, state) = open_root(root, source.is_some(), options.dry_run)?;
+    let directory = match directory {
+        Some(directory) if !options.cross_mounts => Some(directory.without_mounts()),
+        directory => directory,
     };
-    if !options.dry_run && !directory.lock().map_err(|error| cannot_open(root, error))? {
+    if let (Some(directory), false) = (&directory, options.dry_run)
+        && !directory.lock().map_err(|error| cannot_open(root, error))?
+    {
         return Err(ApplyError::Locked(root.to_owned()));
     }
     let pool = rayon::ThreadPoolBuilder::new()
@@ -87,7 +88,7 @@ pub fn apply(
     let mut on_event = on_event;
     let work = Work {
         table: &table,
-        root: &directory,
+        root: directory.as_ref(),
         source,
         options,
         is_superuser: sys::process::user().0 == 0,
@@ -98,7 +99,7 @@ pub fn apply(
         report: Reporter::new(&mut on_event),
     };
     pool.install(|| {
-        let directories = Directories::prepare(&work, is_new);
+        let directories = Directories::prepare(&work, state);
         let linked = work.make_files(&directories);
         work.make_links(&directories, linked);
         directories.remove_others(&work);
@@ -110,7 +111,8 @@ pub fn apply(
 /// What all steps share.
 struct Work<'a> {
     table: &'a InodeTable,
-    root: &'a RootDir,
+    /// `None` in a dry run, where it would be made.
+    root: Option<&'a RootDir>,
     source: Option<&'a dyn Source>,
     options: &'a Options,
     /// Whether we are root.
@@ -157,18 +159,41 @@ fn is_whiteout(inode: Inode<'_>) -> bool {
     inode.mode().file_type() == FileType::CharDevice && inode.device() == DeviceNumber::new(0, 0)
 }
 
-/// Opens the root, or makes it where that makes sense; `true` if it is new.
-fn open_root(root: &Path, may_make: bool) -> Result<(RootDir, bool), ApplyError> {
+/// Opens the root, or makes it where that makes sense.
+fn open_root(
+    root: &Path,
+    may_make: bool,
+    dry_run: bool,
+) -> Result<(Option<RootDir>, State), ApplyError> {
     match RootDir::open(root) {
         Err(error) if may_make && Absence::of(&error) == Some(Absence::Missing) => {
-            std::fs::create_dir(root).map_err(|error| ApplyError::Make {
+            let cannot_make = |error| ApplyError::Make {
                 root: root.to_owned(),
                 error,
-            })?;
+            };
+            if dry_run {
+                can_be_made(root).map_err(cannot_make)?;
+                return Ok((None, State::Absent));
+            }
+            std::fs::create_dir(root).map_err(cannot_make)?;
             let made = RootDir::open(root).map_err(|error| cannot_open(root, error))?;
-            Ok((made, true))
+            Ok((Some(made), State::New))
         }
-        opened => Ok((opened.map_err(|error| cannot_open(root, error))?, false)),
+        opened => {
+            let opened = opened.map_err(|error| cannot_open(root, error))?;
+            Ok((Some(opened), State::Existing))
+        }
+    }
+}
+
+/// What mkdir(2) would say of a missing directory before it looks at rights.
+fn can_be_made(root: &Path) -> io::Result<()> {
+    if root.symlink_metadata().is_ok() {
+        return Err(sys::Errno::EXIST.into());
+    }
+    match root.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => RootDir::open(parent).map(drop),
+        _ => Ok(()),
     }
 }
 
