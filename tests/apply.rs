@@ -9,6 +9,7 @@ mod tree;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use applied::{apply, assert_same, source, try_apply};
 use tempfile::TempDir;
@@ -440,6 +441,72 @@ fn a_dry_run_tells_what_the_source_does_not_have() {
     assert_eq!(names(&root), [""; 0]);
 }
 
+#[test]
+fn a_dry_run_needs_no_root() {
+    let (_scratch, tree, manifest, root) = small("mkdir d; echo x > d/x; ln d/x y; ln -s y z");
+    assert!(!root.exists());
+    let done = try_apply(&[&source(&tree), "--dry-run"], &root, &manifest);
+    let (printed, said) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{said}");
+    let mut lines: Vec<&str> = printed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["create /d", "create /d/x", "create /z", "link /y"]);
+    assert!(!root.exists());
+    // What could not be made is told as it would be without.
+    let below = root.join("below");
+    for words in [&["--dry-run"][..], &[]] {
+        let done = try_apply(&[&[&*source(&tree)], words].concat(), &below, &manifest);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.contains("cannot make directory"), "{said}");
+    }
+    let done = try_apply(&["--dry-run"], &root, &manifest);
+    assert!(text(&done.stderr).contains("cannot open directory"));
+}
+
+#[test]
+fn files_and_directories_are_brought_to_the_disk() {
+    for (word, wanted) in [("--fsync", 4), ("--delete", 0)] {
+        let (scratch, tree, manifest, root) = small("mkdir d; echo x > d/x; echo y > y");
+        let trace = scratch.path().join("trace");
+        let done = Command::new("strace")
+            .args(["-f", "-e", "trace=fsync,fdatasync,syncfs", "-o"])
+            .arg(&trace)
+            .arg(env!("CARGO_BIN_EXE_continuity"))
+            .args(["apply", word, &source(&tree)])
+            .args([&root, &manifest])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let trace = fs::read_to_string(trace).unwrap();
+        let calls = trace
+            .lines()
+            .filter(|line| line.contains("sync(") && line.ends_with("= 0"));
+        assert_eq!(calls.count(), wanted, "{trace}");
+    }
+}
+
+#[test]
+fn blobs_of_an_image_can_be_the_source() {
+    let (scratch, tree, manifest, root) = small("mkdir d; echo x > d/x; cp d/x y; : > empty");
+    sh(
+        scratch.path(),
+        "mkdir -p oci/blobs/sha256; for f in tree/d/x tree/empty; do \
+         cp $f oci/blobs/sha256/$(sha256sum < $f | cut -d' ' -f1); done",
+    );
+    let source = format!("--source=oci:{}", scratch.path().join("oci").display());
+    apply(&[&source], &root, &manifest);
+    assert_same(&tree, &root);
+    fs::remove_dir_all(&root).unwrap();
+    sh(
+        scratch.path(),
+        "for f in oci/blobs/sha256/*; do printf z > $f; done",
+    );
+    let done = try_apply(&[&source], &root, &manifest);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(!root.join("y").exists());
+}
+
 /// A filesystem in memory on a directory, as long as this lives.
 struct Tmpfs(std::path::PathBuf);
 
@@ -471,6 +538,26 @@ fn a_move_that_ended_between_copying_and_removing_goes_on() {
     // What is something else by now stays.
     assert_eq!(names(&tree), ["d", "z"]);
     assert_eq!(names(&tree.join("d")), [""; 0]);
+}
+
+#[test]
+fn a_move_of_several_names_that_ended_between_them_goes_on() {
+    for stays in ["d", "z"] {
+        let (_scratch, tree, manifest, root) = small("mkdir d z; echo y > d/y; ln d/y z/y");
+        let _elsewhere = Tmpfs::new(&root);
+        // It ends at one of the names in the source, which cannot go.
+        sh(&tree, &format!("mount --bind {stays} {stays}"));
+        sh(&tree, &format!("mount -o remount,bind,ro {stays}"));
+        let done = try_apply(&[&source(&tree), "--mode=move"], &root, &manifest);
+        sh(&tree, &format!("umount {stays}"));
+        assert_eq!(done.status.code(), Some(2), "{}", text(&done.stderr));
+        apply(&[&source(&tree), "--mode=move"], &root, &manifest);
+        let verified = continuity(["verify".as_ref(), root.as_os_str(), manifest.as_os_str()]);
+        assert!(verified.status.success(), "{}", text(&verified.stdout));
+        for directory in ["d", "z"] {
+            assert_eq!(names(&tree.join(directory)), [""; 0], "{directory}");
+        }
+    }
 }
 
 /// Removing the source's name would remove the target.

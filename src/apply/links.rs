@@ -20,6 +20,9 @@ use super::{Work, join};
 /// The names of one file: the directory and the name in it.
 type Names = Vec<(Ino, Vec<u8>)>;
 
+/// One of these names, and the path that it makes.
+pub(super) type Named<'a> = (Inode<'a>, Vec<u8>, ManifestPath);
+
 impl Work<'_> {
     /// Makes the files that have several names, from all these names.
     pub fn make_links(&self, directories: &Directories, names: Vec<(Ino, Ino, Vec<u8>)>) {
@@ -42,7 +45,7 @@ impl Work<'_> {
     }
 
     fn make_names(&self, directories: &Directories, inode: Inode<'_>, names: Names) {
-        let mut places = Vec::new();
+        let mut places: Vec<Named<'_>> = Vec::new();
         for (directory, name) in names {
             let Some(directory) = self.table.get(directory) else {
                 continue;
@@ -75,13 +78,15 @@ impl Work<'_> {
                 Ok((_, Existing::Nothing | Existing::Other)) | Err(_) => {}
             }
         }
+        let (mut is_made, mut are_all_made) = (false, true);
         let mut file = kept.map(|found| (found.handle, found.stat));
         for (directory, name, path) in &places {
             let name = OsStr::from_bytes(name);
             let done = open(*directory).and_then(|place| match &file {
-                Some((handle, stat)) => {
-                    self.make_name(&place, name, handle, stat, path)?;
-                    self.remove_moved_name(&place, inode, path)
+                Some((handle, stat)) => self.make_name(&place, name, handle, stat, path),
+                None if is_made => {
+                    self.report.change(path, Action::Link);
+                    Ok(())
                 }
                 None => {
                     let existing = match content.take() {
@@ -90,6 +95,7 @@ impl Work<'_> {
                         None => Existing::Nothing,
                     };
                     self.create(&place, name, inode, path, existing)?;
+                    is_made = true;
                     if !self.options.dry_run {
                         let handle = place
                             .directory()?
@@ -103,11 +109,15 @@ impl Work<'_> {
             });
             if let Err(cause) = done {
                 self.report.failure(path, cause);
-                if file.is_none() {
+                are_all_made = false;
+                if file.is_none() && !is_made {
                     // The other names would only fail in the same way.
                     return;
                 }
             }
+        }
+        if are_all_made {
+            self.remove_moved_names(directories, inode, &places);
         }
     }
 

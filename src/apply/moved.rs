@@ -7,12 +7,15 @@ use crate::sys::Stat;
 use crate::verify::Declared;
 
 use super::Work;
+use super::directories::Directories;
 use super::event::Cause;
+use super::links::Named;
 use super::options::Mode;
 use super::place::Place;
 
 impl Work<'_> {
-    /// Removes the source's name of a file that is in place now.
+    /// Removes the source's name of a file that is in place now; if it has several,
+    /// they go when all of them are in place.
     pub fn remove_moved(
         &self,
         place: &Place,
@@ -25,21 +28,36 @@ impl Work<'_> {
         if inode.links() > 1 {
             let stat = Stat::of(file).map_err(Cause::io("looked at"))?;
             self.moved.lock().insert(inode.ino(), stat);
+            return Ok(());
         }
         Ok(source.remove(&inode.path(), file, place.directory()?)?)
     }
 
-    /// Removes another name of it.
-    pub fn remove_moved_name(
+    /// Removes all names of it in the source: that by which it is opened last, so
+    /// that the next run finds it, if this one is ended between two of them.
+    pub fn remove_moved_names(
         &self,
-        place: &Place,
+        directories: &Directories,
         inode: Inode<'_>,
-        path: &ManifestPath,
-    ) -> Result<(), Cause> {
-        let moved = self.moved.lock().get(&inode.ino()).copied();
-        match moved {
-            Some(moved) => self.end_move(place, inode, path, &moved),
-            None => Ok(()),
+        names: &[Named<'_>],
+    ) {
+        if self.options.mode != Mode::Move {
+            return;
+        }
+        let Some(moved) = self.moved.lock().remove(&inode.ino()) else {
+            return;
+        };
+        let first = inode.path();
+        let others = names.iter().filter(|(.., path)| *path != first);
+        let last = names.iter().filter(|(.., path)| *path == first);
+        for (directory, _, path) in others.chain(last) {
+            let removed = directories
+                .open(self, *directory)
+                .and_then(|place| self.end_move(&place, inode, path, &moved));
+            if let Err(cause) = removed {
+                self.report.failure(path, cause);
+                return;
+            }
         }
     }
 
