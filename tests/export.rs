@@ -18,7 +18,7 @@ use continuity::archive::{self, WriteOptions};
 use continuity::build::{Convention, Options};
 use continuity::digest::Algorithm;
 use continuity::manifest::{
-    Content, DeviceNumber, Form, Kind, Limits, Manifest, Metadata, Resource, Timestamp, Xattr,
+    Content, DeviceNumber, Form, Kind, Manifest, Metadata, Resource, Timestamp, Xattr,
 };
 use continuity::mode::{FileMode, FileType};
 use continuity::path::ManifestPath;
@@ -144,6 +144,39 @@ fn content_that_does_not_match_ends_it() {
     assert!(empty.status.success(), "{}", text(&empty.stderr));
     // "./", "d/" and "e", each with a header for its time, and the end.
     assert_eq!(empty.stdout.len(), 3 * 3 * 512 + 1024);
+}
+
+#[test]
+fn it_is_the_same_on_any_number_of_threads() {
+    let scratch = scratch();
+    let tree = scratch.path().join("tree");
+    fs::create_dir_all(tree.join("d")).unwrap();
+    for number in 0..300 {
+        fs::write(tree.join(format!("d/{number}")), vec![1; number * 50]).unwrap();
+    }
+    for mib in [1, 3, 5, 9] {
+        let content: Vec<u8> = (0..mib << 20).map(|at| (at % 251) as u8).collect();
+        fs::write(tree.join(format!("{mib}")), content).unwrap();
+    }
+    for more in [&[][..], &["--chunk-threshold", "99999999"]] {
+        let manifest = build(&scratch, &tree, more);
+        let export = |jobs: &str| {
+            let words = [
+                "export",
+                "--tar",
+                "-j",
+                jobs,
+                "--source",
+                tree.to_str().unwrap(),
+            ];
+            let done = continuity(arguments(&words, &[&manifest]));
+            assert!(done.status.success(), "{}", text(&done.stderr));
+            done.stdout
+        };
+        let one = export("1");
+        assert!(one.len() > 18 << 20);
+        assert!(export("7") == one);
+    }
 }
 
 #[test]
@@ -497,7 +530,7 @@ proptest! {
         let whiteouts = Some(if aufs { Convention::Aufs } else { Convention::Overlay });
         let bytes = manifest.encode(Form::Full).unwrap();
         let verifier = Verifier::new(Box::new(source), verify::Options::default()).unwrap();
-        let options = WriteOptions { whiteouts, limits: Limits::default() };
+        let options = WriteOptions { whiteouts, jobs: 3, ..WriteOptions::default() };
         let mut tar = Vec::new();
         let written = archive::write(&bytes, &verifier, &options, &Progress::default(), &mut tar).unwrap();
         prop_assert_eq!(written.sockets_left_out, []);

@@ -1,10 +1,7 @@
 //! An archive of a manifest, with content that is verified while it is written.
 
-use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io::Write;
 use std::thread;
-
-use bytes::Bytes;
 
 use crate::build::Convention;
 use crate::inode::{InodeTable, RootOwner};
@@ -13,8 +10,9 @@ use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 use crate::progress::Progress;
 use crate::tar::{Member, MemberKind, Writer};
-use crate::verify::{Verifier, VerifyError};
+use crate::verify::Verifier;
 
+use super::ahead::{Content, read_ahead};
 use super::error::WriteError;
 use super::plan::{Plan, Planned, What, as_written, xattrs};
 
@@ -26,6 +24,9 @@ pub struct WriteOptions {
     pub whiteouts: Option<Convention>,
     /// Bounds on what the manifest may hold.
     pub limits: Limits,
+    /// On how many threads content is read and checked; 0 for one on each
+    /// processor.
+    pub jobs: usize,
 }
 
 /// As container images have it.
@@ -34,6 +35,7 @@ impl Default for WriteOptions {
         Self {
             whiteouts: Some(Convention::Aufs),
             limits: Limits::default(),
+            jobs: 0,
         }
     }
 }
@@ -74,14 +76,11 @@ pub fn write(
     let (files, bytes) = total(&plan);
     progress.begin(files, bytes);
     thread::scope(|scope| {
-        let (give, take) = sync_channel(AHEAD);
-        let reader = thread::Builder::new().spawn_scoped(scope, || {
-            read_ahead(&plan, &table, verifier, give);
-        });
-        reader.map_err(WriteError::Output)?;
+        let files = plan.members.iter().filter_map(with_content);
+        let content = read_ahead(scope, files, &table, verifier, options.jobs);
         let mut archive = Archive {
             writer: Writer::new(out),
-            content: take,
+            content: content.map_err(WriteError::Output)?,
             options,
             progress,
         };
@@ -126,43 +125,9 @@ fn with_content<'a>(planned: &Planned<'a>) -> Option<&'a Resource> {
     }
 }
 
-/// How much is checked at once, in bytes; as large as a chunk that `build` makes.
-const STEP: u32 = 1 << 20;
-/// How many of these parts may wait to be written.
-const AHEAD: usize = 8;
-
-/// Checks the content of one member after the other, while what was checked is
-/// written; until nobody takes it any more.
-fn read_ahead(
-    plan: &Plan<'_>,
-    table: &InodeTable,
-    verifier: &Verifier,
-    give: SyncSender<Result<Bytes, VerifyError>>,
-) {
-    for planned in &plan.members {
-        let Some(resource) = with_content(planned) else {
-            continue;
-        };
-        let path = resource.path();
-        let inode = table.resolve(path.as_bytes()).ok();
-        let Some(declared) = inode.and_then(|inode| inode.declared(path)) else {
-            return;
-        };
-        let mut offset = 0;
-        while offset < declared.size {
-            let part = verifier.read(&declared, offset, STEP);
-            let refused = part.is_err();
-            offset += part.as_ref().map_or(0, |part| part.len() as u64);
-            if give.send(part).is_err() || refused {
-                return;
-            }
-        }
-    }
-}
-
 struct Archive<'a, W> {
     writer: Writer<W>,
-    content: Receiver<Result<Bytes, VerifyError>>,
+    content: Content,
     options: &'a WriteOptions,
     progress: &'a Progress,
 }
@@ -221,8 +186,8 @@ impl<W: Write> Archive<'_, W> {
         while left > 0 {
             let part = self
                 .content
-                .recv()
-                .map_err(gone)?
+                .next()
+                .map_err(WriteError::Output)?
                 .map_err(WriteError::Refused)?;
             self.writer.content(&part).map_err(WriteError::Output)?;
             self.progress.add_bytes(part.len() as u64);
@@ -248,9 +213,4 @@ impl<W: Write> Archive<'_, W> {
             })
             .map_err(WriteError::Output)
     }
-}
-
-/// Whoever reads ahead never ends before the end, but for a panic.
-fn gone(error: std::sync::mpsc::RecvError) -> WriteError {
-    WriteError::Output(io::Error::other(error))
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::archive::{WriteError, WriteOptions, Written, write};
+use crate::archive::{WHOLE_MAX, WriteError, WriteOptions, Written, write};
 use crate::build::Convention;
 use crate::progress::Progress;
 use crate::source::{MemorySource, Source};
@@ -44,6 +44,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CONVENTION", value_parser = Whiteouts::parse, default_value = "aufs")]
     whiteouts: Whiteouts,
 
+    /// How many threads to read content on; 0 for one on each processor
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    jobs: usize,
+
     #[command(flatten)]
     progress: ProgressArguments,
 
@@ -58,10 +62,15 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
         // Enough for a manifest without content.
         None => Box::new(MemorySource::default()),
     };
-    let verifier = Verifier::new(source, verify::Options::default())?;
+    let sizes = verify::Options {
+        small_file_max: WHOLE_MAX,
+        ..verify::Options::default()
+    };
+    let verifier = Verifier::new(source, sizes)?;
     let Whiteouts(whiteouts): Whiteouts = arguments.whiteouts;
     let options = WriteOptions {
         whiteouts,
+        jobs: arguments.jobs,
         ..WriteOptions::default()
     };
     let progress = Arc::new(Progress::default());
