@@ -242,12 +242,19 @@ fn a_full_disk_ends_it_with_nothing_half_made() {
 }
 
 #[test]
-fn blocks_are_shared_where_the_filesystem_can() {
+fn blocks_are_shared_on_btrfs() {
+    blocks_are_shared("truncate -s 160M image; mkfs.btrfs -q image");
+}
+
+#[test]
+fn blocks_are_shared_on_xfs() {
+    // The smallest that mkfs.xfs(8) makes has 300 MB.
+    blocks_are_shared("truncate -s 320M image; mkfs.xfs -q -m reflink=1 image");
+}
+
+fn blocks_are_shared(make: &str) {
     let scratch = scratch();
-    sh(
-        scratch.path(),
-        "truncate -s 160M image; mkfs.btrfs -q image",
-    );
+    sh(scratch.path(), make);
     let mounted = Mounted::new(&scratch, "-o loop image");
     let tree = mounted.0.join("tree");
     fs::create_dir(&tree).unwrap();

@@ -55,6 +55,7 @@ programs() {
 		need python3 python3
 		need rsync rsync
 		need mkfs.btrfs btrfs-progs
+		need mkfs.xfs xfsprogs
 		need filefrag e2fsprogs
 		need git git
 		need minisign minisign
