@@ -8,7 +8,7 @@ use crate::manifest::{ManifestError, Rule};
 use crate::mode::FileType;
 use crate::path::ManifestPath;
 
-use super::record::{DirentRecord, Record, Span};
+use super::record::{DirentRecord, Record, Span, name_at};
 
 /// The number of the root among the inodes.
 pub(super) const ROOT: u32 = 0;
@@ -45,16 +45,12 @@ struct Entry {
     inode: u32,
 }
 
-/// The dirents, and the names in their order.
-pub(super) type Placed = (Box<[DirentRecord]>, Box<[u8]>);
-
-/// One name, once its directory is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Child {
-    begin: usize,
-    length: u16,
-    inode: u32,
-    parent: u32,
+/// The names of a manifest, each with its directory.
+#[derive(Debug, Default)]
+pub(super) struct Dirents {
+    pub(super) dirents: Vec<DirentRecord>,
+    /// The names, in the order of the dirents.
+    pub(super) names: Vec<u8>,
 }
 
 impl Paths {
@@ -82,15 +78,13 @@ impl Paths {
         Ok(())
     }
 
-    /// Sorts the paths and finds the directory of each.
+    /// Sorts the paths and finds the directory of each. The paths are let go: with a
+    /// name and its directory nothing else is needed of them.
     ///
     /// # Errors
     /// Duplicates, and what lies in something that is no directory.
-    pub(super) fn find_parents(
-        &mut self,
-        inodes: &mut impl Inodes,
-    ) -> Result<Vec<Child>, ManifestError> {
-        let Self { paths, entries } = self;
+    pub(super) fn find_parents(self, inodes: &mut impl Inodes) -> Result<Dirents, ManifestError> {
+        let Self { paths, mut entries } = self;
         let path_of = |entry: &Entry| {
             paths
                 .get(entry.begin..entry.begin + usize::from(entry.length))
@@ -99,7 +93,8 @@ impl Paths {
         // Stable: it is fast on what is nearly sorted, as manifests are.
         entries.sort_by(|one, two| path_of(one).cmp(path_of(two)));
 
-        let mut children = Vec::with_capacity(entries.len());
+        let mut children = Dirents::default();
+        children.dirents.reserve(entries.len());
         // The directories above the last path: where each one's path ends, and
         // which inode it is.
         let mut above: Vec<(usize, u32)> = Vec::new();
@@ -123,27 +118,62 @@ impl Paths {
                     .map_err(|rule| ManifestError::Tree(show(path), rule))?;
                 let parent = above.last().map_or(ROOT, |&(_, inode)| inode);
                 let begin = above.last().map_or(0, |&(end, _)| end) + 1;
-                children.push(child(entry, begin, end, inode, parent)?);
+                children.add(path.get(begin..end), inode, parent)?;
                 above.push((end, inode));
             }
             let (begin, parent) = match above.last() {
                 Some(&(end, inode)) => (end + 1, inode),
                 None => (1, ROOT),
             };
-            children.push(child(entry, begin, path.len(), entry.inode, parent)?);
+            children.add(path.get(begin..), entry.inode, parent)?;
             above.push((path.len(), entry.inode));
             last = path;
         }
         Ok(children)
     }
+}
+
+impl Dirents {
+    fn add(&mut self, name: Option<&[u8]>, inode: u32, parent: u32) -> Result<(), ManifestError> {
+        self.dirents.push(DirentRecord {
+            name: u32::try_from(self.names.len()).map_err(|_| capacity())?,
+            inode,
+            parent,
+        });
+        self.names.extend_from_slice(name.unwrap_or_default());
+        Ok(())
+    }
 
     /// Puts the names of each directory side by side.
-    pub(super) fn place(
-        &self,
-        children: &[Child],
+    pub(super) fn group(
+        self,
         inodes: &mut [Record],
         file_types: &[FileType],
-    ) -> Result<Placed, ManifestError> {
+    ) -> Result<Self, ManifestError> {
+        let order = self.order(inodes, file_types)?;
+        let mut grouped = Self::default();
+        grouped.dirents.reserve_exact(self.dirents.len());
+        grouped.names.reserve_exact(self.names.len());
+        for (place, number) in order.into_iter().enumerate() {
+            let number = number as usize;
+            let Some(child) = self.dirents.get(number) else {
+                continue;
+            };
+            let name = name_at(&self.dirents, &self.names, number);
+            grouped.add(Some(name), child.inode, child.parent)?;
+            if let Some(record) = inodes.get_mut(child.inode as usize) {
+                record.name = place as u32;
+            }
+        }
+        Ok(grouped)
+    }
+
+    /// Which name comes to each place, once each directory has its own places.
+    fn order(
+        &self,
+        inodes: &mut [Record],
+        file_types: &[FileType],
+    ) -> Result<Vec<u32>, ManifestError> {
         let mut begin = 0_u32;
         let mut next = Vec::with_capacity(inodes.len());
         for (record, file_type) in inodes.iter_mut().zip(file_types) {
@@ -154,8 +184,8 @@ impl Paths {
                 begin = begin.checked_add(count).ok_or_else(capacity)?;
             }
         }
-        let mut order = vec![0_u32; children.len()];
-        for (number, child) in children.iter().enumerate() {
+        let mut order = vec![0_u32; self.dirents.len()];
+        for (number, child) in self.dirents.iter().enumerate() {
             if let Some(next) = next.get_mut(child.parent as usize)
                 && let Some(place) = order.get_mut(*next as usize)
             {
@@ -163,30 +193,16 @@ impl Paths {
                 *next += 1;
             }
         }
-        drop(next);
-        let mut dirents = Vec::with_capacity(children.len());
-        let mut names = Vec::new();
-        for (place, number) in order.into_iter().enumerate() {
-            let Some(child) = children.get(number as usize) else {
-                continue;
-            };
-            dirents.push(DirentRecord {
-                name: u32::try_from(names.len()).map_err(|_| capacity())?,
-                inode: child.inode,
-                parent: child.parent,
-            });
-            let name = child.begin..child.begin + usize::from(child.length);
-            names.extend_from_slice(self.paths.get(name).unwrap_or_default());
-            if let Some(record) = inodes.get_mut(child.inode as usize) {
-                record.name = place as u32;
-            }
-        }
-        Ok((dirents.into_boxed_slice(), names.into_boxed_slice()))
+        Ok(order)
     }
 }
 
 /// Links of files, and how many names each directory has.
-pub(super) fn count_links(children: &[Child], inodes: &mut [Record], file_types: &[FileType]) {
+pub(super) fn count_links(
+    children: &[DirentRecord],
+    inodes: &mut [Record],
+    file_types: &[FileType],
+) {
     for (record, file_type) in inodes.iter_mut().zip(file_types) {
         record.links = if *file_type == FileType::Directory {
             2
@@ -236,21 +252,6 @@ fn separators(path: &[u8], known: usize) -> impl Iterator<Item = usize> + '_ {
         .skip(known + 1)
         .filter(|(_, byte)| **byte == 0)
         .map(|(end, _)| end)
-}
-
-fn child(
-    entry: &Entry,
-    begin: usize,
-    end: usize,
-    inode: u32,
-    parent: u32,
-) -> Result<Child, ManifestError> {
-    Ok(Child {
-        begin: entry.begin + begin,
-        length: u16::try_from(end.saturating_sub(begin)).map_err(|_| capacity())?,
-        inode,
-        parent,
-    })
 }
 
 /// A path of the arena as it was in the manifest.

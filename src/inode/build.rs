@@ -8,7 +8,7 @@ use crate::manifest::{
 use crate::mode::{FileMode, FileType};
 use crate::path::ManifestPath;
 
-use super::arrange::{Inodes, Paths, ROOT, capacity, count_links};
+use super::arrange::{Dirents, Inodes, Paths, ROOT, capacity, count_links};
 use super::intern::Interned;
 use super::record::{
     Attributes, ContentRow, NO_TIME, Record, RichContent, RootOwner, Span, XattrSet,
@@ -171,7 +171,10 @@ impl Builder {
                 gid: metadata.gid,
             }),
             content,
-            xattrs: self.xattrs.number(served_xattrs(metadata)),
+            xattrs: match served_xattrs(metadata) {
+                none if none.is_empty() => 0,
+                set => self.xattrs.number(set),
+            },
             links: 0,
             name: 0,
         });
@@ -179,17 +182,16 @@ impl Builder {
     }
 
     fn finish(mut self) -> Result<InodeTable, ManifestError> {
-        let mut paths = std::mem::take(&mut self.paths);
+        let paths = std::mem::take(&mut self.paths);
         let first_implied = self.inodes.len();
         let children = paths.find_parents(&mut self)?;
-        count_links(&children, &mut self.inodes, &self.file_types);
-        let (dirents, names) = paths.place(&children, &mut self.inodes, &self.file_types)?;
-        drop((paths, children));
+        count_links(&children.dirents, &mut self.inodes, &self.file_types);
+        let Dirents { dirents, names } = children.group(&mut self.inodes, &self.file_types)?;
 
         let mut table = InodeTable {
             inodes: self.inodes.into_boxed_slice(),
-            dirents,
-            names,
+            dirents: dirents.into_boxed_slice(),
+            names: names.into_boxed_slice(),
             targets: self.targets.into_boxed_slice(),
             attributes: self.attributes.into_values(),
             sha256: self.sha256.into_boxed_slice(),

@@ -124,6 +124,17 @@ pub(super) struct DirentRecord {
     pub parent: u32,
 }
 
+/// The name at a place among dirents whose names lie in this arena.
+pub(super) fn name_at<'a>(dirents: &[DirentRecord], names: &'a [u8], place: usize) -> &'a [u8] {
+    let begin = dirents.get(place).map(|dirent| dirent.name as usize);
+    let end = dirents
+        .get(place + 1)
+        .map_or(names.len(), |next| next.name as usize);
+    begin
+        .and_then(|begin| names.get(begin..end))
+        .unwrap_or_default()
+}
+
 /// What can vouch for a file that has more than one SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RichContent {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::numbers::Numbers;
-use super::record::{Attributes, DirentRecord, Ino, Record, RichContent, Span, XattrSet};
+use super::record::{Attributes, DirentRecord, Ino, Record, RichContent, Span, XattrSet, name_at};
 use super::view::{Dirent, Inode};
 
 /// All inodes of a manifest.
@@ -130,14 +130,7 @@ impl InodeTable {
 
     /// The name of a dirent.
     pub(super) fn name(&self, place: usize) -> &[u8] {
-        let begin = self.dirents.get(place).map(|dirent| dirent.name as usize);
-        let end = self
-            .dirents
-            .get(place + 1)
-            .map_or(self.names.len(), |next| next.name as usize);
-        begin
-            .and_then(|begin| self.names.get(begin..end))
-            .unwrap_or_default()
+        name_at(&self.dirents, &self.names, place)
     }
 
     pub(super) fn target(&self, packed: u64) -> &[u8] {
