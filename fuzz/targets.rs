@@ -36,8 +36,8 @@ use rustix::net::{
     socketpair, sockopt,
 };
 
-use differential::differential;
-use mount_options::mount_options;
+pub use differential::differential;
+pub use mount_options::mount_options;
 
 /// Something that takes any bytes.
 pub type Target = fn(&[u8]);

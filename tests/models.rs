@@ -7,10 +7,27 @@
     reason = "a test fails by panicking, and does not use everything"
 )]
 
+#[path = "../src/verify/cache.rs"]
+mod cache;
 #[path = "../src/verify/flight.rs"]
 mod flight;
+#[path = "../src/fuse/handoff.rs"]
+mod handoff;
 #[path = "../src/fuse/owed.rs"]
 mod owed;
+#[path = "../src/verify/shared.rs"]
+mod shared;
+
+#[path = "models/kept.rs"]
+mod kept;
+#[path = "models/sync.rs"]
+mod sync;
+
+/// What `handoff.rs` needs of the crate.
+mod inode {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Ino(pub u64);
+}
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,105 +44,6 @@ use owed::{Owed, Watch};
 /// How many orders are tried of each model where not all of them are.
 const ORDERS: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The locks of parking_lot, as far as these files use them, made of shuttle's.
-mod sync {
-    use std::ops::{Deref, DerefMut};
-    use std::time::Instant;
-
-    use shuttle::rand::Rng;
-
-    pub struct Mutex<T>(shuttle::sync::Mutex<T>);
-    pub struct MutexGuard<'a, T>(
-        Option<shuttle::sync::MutexGuard<'a, T>>,
-        &'a shuttle::sync::Mutex<T>,
-    );
-    pub struct Condvar(shuttle::sync::Condvar);
-    pub struct WaitTimeoutResult(bool);
-
-    impl<T> Mutex<T> {
-        pub fn new(value: T) -> Self {
-            Self(shuttle::sync::Mutex::new(value))
-        }
-
-        pub fn lock(&self) -> MutexGuard<'_, T> {
-            let guard = self.0.lock();
-            MutexGuard(
-                Some(guard.unwrap_or_else(|poison| poison.into_inner())),
-                &self.0,
-            )
-        }
-    }
-
-    impl<T> std::fmt::Debug for Mutex<T> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Mutex")
-        }
-    }
-
-    impl<T> Deref for MutexGuard<'_, T> {
-        type Target = T;
-
-        fn deref(&self) -> &T {
-            self.0.as_ref().unwrap()
-        }
-    }
-
-    impl<T> DerefMut for MutexGuard<'_, T> {
-        fn deref_mut(&mut self) -> &mut T {
-            self.0.as_mut().unwrap()
-        }
-    }
-
-    impl Condvar {
-        pub fn new() -> Self {
-            Self(shuttle::sync::Condvar::new())
-        }
-
-        pub fn notify_one(&self) {
-            self.0.notify_one();
-        }
-
-        pub fn notify_all(&self) {
-            self.0.notify_all();
-        }
-
-        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            let inner = self.0.wait(guard.0.take().unwrap());
-            guard.0 = Some(inner.unwrap_or_else(|poison| poison.into_inner()));
-        }
-
-        /// Nobody knows what the time is: it is over some time, whatever happened
-        /// meanwhile.
-        pub fn wait_until<T>(
-            &self,
-            guard: &mut MutexGuard<'_, T>,
-            _: Instant,
-        ) -> WaitTimeoutResult {
-            drop(guard.0.take());
-            loop {
-                shuttle::thread::yield_now();
-                if shuttle::rand::thread_rng().gen_bool(0.5) {
-                    break;
-                }
-            }
-            guard.0 = Some(guard.1.lock().unwrap_or_else(|poison| poison.into_inner()));
-            WaitTimeoutResult(true)
-        }
-    }
-
-    impl std::fmt::Debug for Condvar {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Condvar")
-        }
-    }
-
-    impl WaitTimeoutResult {
-        pub fn timed_out(&self) -> bool {
-            self.0
-        }
-    }
-}
 
 fn config() -> Config {
     let mut config = Config::new();

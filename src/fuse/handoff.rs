@@ -4,13 +4,16 @@
 //! and cannot be interrupted there. So a file that is being asked for is not
 //! stored, and who asks for the one that is being stored just now is answered
 //! with the same content at once, whatever the source does.
+//!
+//! Its tests are in `tests/models.rs`, which runs it with other locks.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::inode::Ino;
+
+use super::sync::Mutex;
 
 /// The reads that are under way, and the files that are being stored.
 #[derive(Debug, Default)]
@@ -57,29 +60,5 @@ impl Handoff {
         }
         store();
         self.0.lock().storing.retain(|(storing, _)| *storing != ino);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_read_or_stored() {
-        let handoff = Handoff::default();
-        let content = Bytes::from_static(b"content");
-        assert_eq!(handoff.begin_read(Ino(2)), None);
-        assert_eq!(handoff.begin_read(Ino(2)), None);
-        handoff.end_read(Ino(2));
-        handoff.store(Ino(2), &content, || panic!("stored while it is read"));
-        handoff.end_read(Ino(2));
-        let mut stored = false;
-        handoff.store(Ino(2), &content, || {
-            stored = true;
-            assert_eq!(handoff.begin_read(Ino(2)), Some(content.clone()));
-            assert_eq!(handoff.begin_read(Ino(3)), None);
-        });
-        assert!(stored);
-        assert_eq!(handoff.begin_read(Ino(2)), None);
     }
 }

@@ -20,7 +20,7 @@ impl Verifier {
             file: declared.id,
             index,
         };
-        let block = self.blocks.get(&id)?;
+        let block = self.blocks.kept().get(&id)?;
         Some((plan.range(index, declared.size).start, block))
     }
 
@@ -37,7 +37,7 @@ impl Verifier {
         let mut joined = Vec::new();
         for index in first..=last {
             let file = declared.id;
-            let block = self.blocks.get(&BlockId { file, index })?;
+            let block = self.blocks.kept().get(&BlockId { file, index })?;
             let range = plan.range(index, declared.size);
             let from = offset.saturating_sub(range.start) as usize;
             let to = (end.min(range.end) - range.start) as usize;
@@ -63,7 +63,7 @@ impl Verifier {
         for index in plan.index_of(offset)..=plan.index_of(end - 1) {
             if plan.range(index, declared.size).start >= offset {
                 let file = declared.id;
-                self.blocks.remove(&BlockId { file, index });
+                self.blocks.kept().remove(&BlockId { file, index });
             }
         }
     }

@@ -32,6 +32,7 @@ mod options;
 mod pass;
 mod prepare;
 mod reading;
+mod shared;
 mod table;
 mod verifier;
 

@@ -15,7 +15,8 @@ impl Verifier {
     /// Whether a read needs no work but on the blocks that it touches.
     #[must_use]
     pub fn is_prepared(&self, declared: &Declared<'_>) -> bool {
-        !matches!(self.plan(declared), Ok(Plan::Private(_))) || self.tables.contains(&declared.id)
+        !matches!(self.plan(declared), Ok(Plan::Private(_)))
+            || self.tables.kept().contains(&declared.id)
     }
 
     /// Checks the whole of a file that is to be read in blocks and has no
@@ -44,26 +45,17 @@ impl Verifier {
         declared: &Declared<'_>,
         read: &AtomicU64,
     ) -> Result<Arc<Table>, VerifyError> {
-        if let Some(table) = self.tables.get(&declared.id) {
-            return Ok(table);
-        }
+        let size = |table: &Arc<Table>| Some(table.bytes());
         let patience = self.options.patience;
-        let table = self.table_flights.run(declared.id, patience, || {
-            if let Some(table) = self.tables.get(&declared.id) {
-                return Ok(table);
-            }
-            let table = self
-                .plan(declared)
+        let table = self.tables.get_or_make(declared.id, patience, size, || {
+            self.plan(declared)
                 .and_then(|plan| {
                     let pass = self.pass(declared, plan, read);
                     self.files
                         .with(declared, |file| Table::fill(&self.key, &pass, file))
                 })
                 .map(Arc::new)
-                .map_err(|reason| VerifyError::new(declared, None, 0..declared.size, reason))?;
-            self.tables
-                .put(declared.id, Arc::clone(&table), table.bytes());
-            Ok(table)
+                .map_err(|reason| VerifyError::new(declared, None, 0..declared.size, reason))
         });
         table.unwrap_or_else(|| Err(self.stalled(declared, 0, declared.size)))
     }

@@ -15,9 +15,9 @@ use super::buffers::Buffers;
 use super::cache::ByteCache;
 use super::declared::{Declared, FileId};
 use super::error::{Reason, VerifyError};
-use super::flight::Flights;
 use super::open_files::OpenFiles;
 use super::options::Options;
+use super::shared::Shared;
 use super::table::{Key, Table};
 
 /// Reads from a source, and lets out only bytes that match what is declared.
@@ -29,10 +29,8 @@ pub struct Verifier {
     /// Whether nobody wants any content any more.
     pub(super) stopped: AtomicBool,
     pub(super) buffers: Buffers,
-    pub(super) blocks: ByteCache<BlockId, Bytes>,
-    block_flights: Flights<BlockId, Result<Bytes, VerifyError>>,
-    pub(super) tables: ByteCache<FileId, Arc<Table>>,
-    pub(super) table_flights: Flights<FileId, Result<Arc<Table>, VerifyError>>,
+    pub(super) blocks: Shared<BlockId, Bytes, VerifyError>,
+    pub(super) tables: Shared<FileId, Arc<Table>, VerifyError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,10 +51,8 @@ impl Verifier {
             key: sys::random::bytes()?,
             stopped: AtomicBool::new(false),
             buffers: Buffers::new(SPARE_BUFFERS),
-            blocks: ByteCache::new(options.block_cache),
-            block_flights: Flights::default(),
-            tables: ByteCache::keeping_one(options.table_cache),
-            table_flights: Flights::default(),
+            blocks: Shared::new(ByteCache::new(options.block_cache)),
+            tables: Shared::new(ByteCache::keeping_one(options.table_cache)),
         })
     }
 
@@ -149,22 +145,12 @@ impl Verifier {
             file: declared.id,
             index,
         };
-        if let Some(block) = self.blocks.get(&id) {
-            return Ok(block);
-        }
-        let patience = self.options.patience;
-        let block = self.block_flights.run(id, patience, || {
-            // It may have landed since we looked.
-            if let Some(block) = self.blocks.get(&id) {
-                return Ok(block);
-            }
-            let block = self.load(declared, plan, index)?;
-            if keep {
-                let bytes = block.len().saturating_add(BLOCK_OVERHEAD);
-                self.blocks.put(id, block.clone(), bytes);
-            }
-            Ok(block)
-        });
+        let size = |block: &Bytes| keep.then(|| block.len().saturating_add(BLOCK_OVERHEAD));
+        let block = self
+            .blocks
+            .get_or_make(id, self.options.patience, size, || {
+                self.load(declared, plan, index)
+            });
         block.unwrap_or_else(|| {
             let range = plan.range(index, declared.size);
             Err(self.stalled(declared, range.start, range.end - range.start))
