@@ -173,7 +173,10 @@ impl Writer<'_> {
                 out.write_all(b"\0")
             }),
         };
-        self.unless_nobody_reads(written)
+        if !output::is_still_read(written)? {
+            self.sink = Sink::Nothing;
+        }
+        Ok(())
     }
 
     /// Why the mount has refused a file just now, in the words of its log.
@@ -208,8 +211,7 @@ impl Writer<'_> {
                 out.finish()
             }
         };
-        self.unless_nobody_reads(written)
-            .map_err(OutputError::Stdout)?;
+        output::is_still_read(written).map_err(OutputError::Stdout)?;
         // The progress goes away first.
         drop(self);
         let is_well = summary.refused == 0 && summary.troubles == 0;
@@ -222,21 +224,7 @@ impl Writer<'_> {
                 summary.covered
             );
         }
-        Ok(match (summary.troubles, summary.refused) {
-            (0, 0) => Outcome::Success,
-            (0, _) => Outcome::Different,
-            _ => Outcome::Trouble,
-        })
-    }
-
-    fn unless_nobody_reads(&mut self, written: io::Result<()>) -> io::Result<()> {
-        match written {
-            Err(error) if output::reader_is_gone(&error) => {
-                self.sink = Sink::Nothing;
-                Ok(())
-            }
-            written => written,
-        }
+        Ok(Outcome::of(summary.refused, summary.troubles))
     }
 }
 

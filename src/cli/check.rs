@@ -103,11 +103,10 @@ impl Sink {
             Self::Text(out) => writeln!(out, "{finding}"),
             Self::Json(json) => json.tell(finding),
         };
-        unless_nobody_reads(told).map(|is_read| {
-            if !is_read {
-                *self = Self::Nothing;
-            }
-        })
+        if !output::is_still_read(told)? {
+            *self = Self::Nothing;
+        }
+        Ok(())
     }
 
     fn finish(self, summary: &Summary) -> io::Result<()> {
@@ -116,14 +115,6 @@ impl Sink {
             Self::Text(out) => out.finish(),
             Self::Json(json) => json.finish(summary).and_then(Output::finish),
         };
-        unless_nobody_reads(finished).map(|_| ())
-    }
-}
-
-/// Whether somebody reads: if not, the exit status still tells.
-fn unless_nobody_reads(written: io::Result<()>) -> io::Result<bool> {
-    match written {
-        Err(error) if output::reader_is_gone(&error) => Ok(false),
-        written => written.map(|()| true),
+        output::is_still_read(finished).map(drop)
     }
 }

@@ -123,7 +123,10 @@ impl FindingsWriter<'_> {
                 flush_for_people(out)
             }),
         };
-        self.unless_nobody_reads(told)
+        if !output::is_still_read(told)? {
+            self.sink = Sink::Nothing;
+        }
+        Ok(())
     }
 
     /// Writes what is left, and how it ended.
@@ -150,28 +153,13 @@ impl FindingsWriter<'_> {
                 (out.finish(), Some(line))
             }
         };
-        self.unless_nobody_reads(written)
-            .map_err(OutputError::Stdout)?;
+        output::is_still_read(written).map_err(OutputError::Stdout)?;
         // The progress goes away first.
         drop(self);
         if let (Some(line), false) = (line, summary.is_same()) {
             report::line(&line);
         }
-        Ok(match (summary.troubles, summary.differences) {
-            (0, 0) => Outcome::Success,
-            (0, _) => Outcome::Different,
-            _ => Outcome::Trouble,
-        })
-    }
-
-    fn unless_nobody_reads(&mut self, written: io::Result<()>) -> io::Result<()> {
-        match written {
-            Err(error) if output::reader_is_gone(&error) => {
-                self.sink = Sink::Nothing;
-                Ok(())
-            }
-            written => written,
-        }
+        Ok(Outcome::of(summary.differences, summary.troubles))
     }
 }
 

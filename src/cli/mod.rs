@@ -64,6 +64,17 @@ pub enum Outcome {
 /// Exit status for trouble of any kind, wrong usage too.
 const TROUBLE: u8 = 2;
 
+impl Outcome {
+    /// That of a search for differences: where there was trouble, not all are known.
+    const fn of(differences: u64, troubles: u64) -> Self {
+        match (differences, troubles) {
+            (0, 0) => Self::Success,
+            (_, 0) => Self::Different,
+            _ => Self::Trouble,
+        }
+    }
+}
+
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {

@@ -65,6 +65,18 @@ pub fn reader_is_gone(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// Whether somebody reads what was written: if not, that is no error, and the exit
+/// status still tells.
+///
+/// # Errors
+/// Whatever else writing said.
+pub fn is_still_read(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Err(error) if reader_is_gone(&error) => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
 /// Whether standard output takes colours: a terminal does, unless its user does
 /// not want them (<https://no-color.org>).
 #[must_use]
