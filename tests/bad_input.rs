@@ -74,7 +74,11 @@ fn input_that_is_missing_is_named() {
     let place = Place::new(SMALL);
     let missing = place.scratch.path().join("no such\n\x1b[31mname");
     let shown = "no such\\n\\x1b[31mname";
-    for (name, words, at, _) in inputs() {
+    for (name, words, at, word) in inputs() {
+        if (name, word) == ("apply --dry-run", Word::Mountpoint) {
+            // It would be made.
+            continue;
+        }
         let output = run(place.arguments(words, Some((at, &missing))));
         refused(name, &output, &[shown, "No such file or directory"]);
         assert_eq!(place.made(), [""; 0], "{name}");
