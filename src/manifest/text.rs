@@ -21,13 +21,19 @@ use Type::{Bool, Int64, Message, Octets, Sint64, Text, Uint32};
 /// See [`PrintError`].
 pub fn write_text(manifest: &[u8], out: &mut impl Write) -> Result<(), PrintError> {
     check_wire(manifest)?;
-    let mut printer = Printer { out, depth: 0 };
+    let mut printer = Printer {
+        out,
+        depth: 0,
+        is_empty: false,
+    };
     Ok(printer.message(MANIFEST, Fields::new(manifest, 0))?)
 }
 
 struct Printer<'o, W> {
     out: &'o mut W,
     depth: usize,
+    /// Whether nothing was printed yet of the message that was begun last.
+    is_empty: bool,
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -97,14 +103,15 @@ impl<W: Write> Printer<'_, W> {
 
     fn nested(&mut self, name: &str, schema: Schema, fields: Fields<'_>) -> io::Result<()> {
         self.begin(name)?;
-        if fields.clone().next().is_none() {
-            return self.out.write_all(b"{}\n");
-        }
-        self.out.write_all(b"{\n")?;
+        self.out.write_all(b"{")?;
+        self.is_empty = true;
         self.depth += 1;
         self.message(schema, fields)?;
         self.depth -= 1;
-        self.indent()?;
+        // Fields with their default values are there and not printed.
+        if !std::mem::take(&mut self.is_empty) {
+            self.indent()?;
+        }
         self.out.write_all(b"}\n")
     }
 
@@ -114,6 +121,9 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn begin(&mut self, name: &str) -> io::Result<()> {
+        if std::mem::take(&mut self.is_empty) {
+            self.out.write_all(b"\n")?;
+        }
         self.indent()?;
         write!(self.out, "{name}: ")
     }
@@ -159,6 +169,8 @@ mod tests {
     #[test]
     fn prints_unknown_fields_by_number() {
         assert_eq!(text(&[0x0a, 0]), "resource: {}\n");
+        // uid: 0
+        assert_eq!(text(&[0x0a, 2, 0x10, 0]), "resource: {}\n");
         assert_eq!(
             text(&[0x0a, 4, 0xa3, 0x01, 0xa4, 0x01, 0x18, 9]),
             "resource: {\n  20: {}\n}\n3: 9\n"
