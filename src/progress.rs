@@ -37,6 +37,11 @@ impl Progress {
         self.bytes_total.store(bytes, Ordering::Relaxed);
     }
 
+    /// Tells how many bytes there are to do, once that is known.
+    pub fn expect_bytes(&self, bytes: u64) {
+        self.bytes_total.store(bytes, Ordering::Relaxed);
+    }
+
     /// So many more files are done.
     pub fn add_files(&self, files: u64) {
         self.files.fetch_add(files, Ordering::Relaxed);

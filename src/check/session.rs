@@ -22,6 +22,9 @@ use super::{Options, Summary, merge};
 /// How many paths are in memory at once.
 const BATCH: usize = 1024;
 
+/// How many of these are looked at before the whole manifest has been read.
+const BATCHES_AHEAD: usize = 16;
+
 /// Does all of a comparison on as many threads as it may take.
 pub(super) fn on_threads<T: Send>(
     options: &Options,
@@ -49,25 +52,16 @@ pub(super) fn read<'a>(
     options: &Options,
     which: Which,
 ) -> Result<PathIndex<'a>, CheckError> {
-    read_sized(manifest, options, which).map(|(index, _)| index)
+    check_tree(manifest, options)
+        .and_then(|_| PathIndex::new(manifest, &options.limits))
+        .map_err(CheckError::of(which))
 }
 
-/// The same, and how many bytes its regular files have.
-fn read_sized<'a>(
-    manifest: &'a [u8],
-    options: &Options,
-    which: Which,
-) -> Result<(PathIndex<'a>, u64), CheckError> {
-    let (tree, index) = rayon::join(
-        || {
-            let table = InodeTable::build(manifest, &options.limits, RootOwner::default())?;
-            Ok(table.statistics().bytes)
-        },
-        || PathIndex::new(manifest, &options.limits),
-    );
-    // It has read all resources, and so tells what is wrong with the first of them.
-    let bytes = tree.map_err(CheckError::of(which))?;
-    Ok((index.map_err(CheckError::of(which))?, bytes))
+/// Tells how many bytes the regular files of a manifest have, if it makes a
+/// tree.
+fn check_tree(manifest: &[u8], options: &Options) -> Result<u64, ManifestError> {
+    let table = InodeTable::build(manifest, &options.limits, RootOwner::default())?;
+    Ok(table.statistics().bytes)
 }
 
 /// What goes on while two sides are compared.
@@ -110,6 +104,9 @@ impl<'a, F: FnMut(&Finding) -> io::Result<()> + Send> Session<'a, F> {
 
     /// Compares what a manifest declares with a directory; `wanted_root` has
     /// the files themselves where no digests are declared.
+    ///
+    /// The first files are looked at while it is found out whether the manifest
+    /// makes a tree; nothing is told of them before that is known.
     pub fn check_directory(
         mut self,
         (manifest, which): (&[u8], Which),
@@ -117,49 +114,48 @@ impl<'a, F: FnMut(&Finding) -> io::Result<()> + Send> Session<'a, F> {
         wanted_root: Option<&RootDir>,
     ) -> Result<Summary, CheckError> {
         let options = self.options;
-        let (wanted, bytes) = read_sized(manifest, options, which)?;
+        let refused = CheckError::of(which);
+        let wanted = match PathIndex::new(manifest, &options.limits) {
+            Ok(wanted) => wanted,
+            // What is wrong with a resource before that place is told first.
+            Err(error) => {
+                let first = check_tree(manifest, options).err();
+                return Err(refused(first.unwrap_or(error)));
+            }
+        };
         self.summary.resources = wanted.resources();
-        let is_read = options.attributes.has(Attribute::Content);
-        let bytes = if is_read { bytes } else { 0 };
-        options.progress.begin(wanted.resources(), bytes);
+        options.progress.begin(wanted.resources(), 0);
         let checker = Checker {
             root,
             wanted_root,
             rules: options.rules(),
             progress: &options.progress,
         };
+        let mut batches = Batches::new(&wanted, checker);
+        let (bytes, ahead) = rayon::join(
+            || check_tree(manifest, options),
+            || {
+                let ahead = batches.by_ref().take(BATCHES_AHEAD);
+                ahead.collect::<Result<Vec<_>, _>>()
+            },
+        );
+        let bytes = bytes.map_err(&refused)?;
+        if options.attributes.has(Attribute::Content) {
+            options.progress.expect_bytes(bytes);
+        }
+        let ahead = ahead.map_err(&refused)?.into_iter().map(Ok);
         let mut links = DirectoryLinks::new();
         let mut unlisted = options
             .strict
             .then(|| Unlisted::new(root, &wanted, options.sockets));
-        let mut batches = Batches::new(&wanted, checker);
-        let mut next = batches.next();
-        while let Some(batch) = next {
-            let batch = batch.map_err(CheckError::of(which))?;
-            // The next ones are looked at while these are told.
-            let (told, after) = rayon::join(
-                || self.tell_batch(batch, &mut links, unlisted.as_mut(), &checker),
-                || batches.next(),
-            );
-            told?;
-            next = after;
+        for batch in ahead.chain(batches) {
+            for looked in batch.map_err(&refused)? {
+                self.tell_unlisted(unlisted.as_mut(), Some(&looked.path), &checker)?;
+                self.tell(checker.judge(looked, &mut links))?;
+            }
         }
         self.tell_unlisted(unlisted.as_mut(), None, &checker)?;
         Ok(self.summary)
-    }
-
-    fn tell_batch(
-        &mut self,
-        batch: Vec<Looked>,
-        links: &mut DirectoryLinks,
-        mut unlisted: Option<&mut Unlisted<'_>>,
-        checker: &Checker<'_>,
-    ) -> Result<(), CheckError> {
-        for looked in batch {
-            self.tell_unlisted(unlisted.as_deref_mut(), Some(&looked.path), checker)?;
-            self.tell(checker.judge(looked, links))?;
-        }
-        Ok(())
     }
 
     /// Tells of what is not listed and comes before a path.
