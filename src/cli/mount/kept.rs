@@ -23,31 +23,32 @@ pub(super) fn find(service: &Service, words: &[OsString], role: Role) -> Found {
         return Found::default();
     }
     let request = request(words);
-    let found = listen::take(&KEPT_NAMES);
-    let kept = if found.is_empty() {
-        None
-    } else {
-        Kept::open(found)
-            .map_err(|error| error.to_string())
-            .and_then(|kept| {
-                if kept.is_for(&request) {
-                    return Ok(kept);
-                }
-                kept.end().map_err(|error| error.to_string())?;
-                Err("another mount is asked for now than the one that was kept".to_owned())
-            })
-            .inspect_err(|error| {
-                log::warn!("event=not_resumed error={error:?}");
-                // Then nobody has it, and whoever waits for an answer gets an error.
-                service.forget();
-            })
-            .ok()
-    };
+    let kept = kept(service, &request);
     let keeping = Keeping::new(Box::new(service.clone()), request, kept.is_some());
     Found {
         kept,
         keeping: Some(keeping),
     }
+}
+
+/// What was kept, if it is for this request. If not, nothing of it is left.
+fn kept(service: &Service, request: &[u8]) -> Option<Kept> {
+    let found = listen::take(&KEPT_NAMES);
+    if found.is_empty() {
+        return None;
+    }
+    let why = match Kept::open(found) {
+        Ok(kept) if kept.is_for(request) => return Some(kept),
+        Ok(kept) => match kept.end() {
+            Ok(()) => "another mount is asked for now than the one that was kept".to_owned(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    log::warn!("event=not_resumed error={why:?}");
+    // Then nobody has it, and whoever waits for an answer gets an error.
+    service.forget();
+    None
 }
 
 /// What is asked for: from where, and the words but the name of the program.
