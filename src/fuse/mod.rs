@@ -14,6 +14,7 @@ mod guard;
 mod handoff;
 mod known;
 mod mount;
+mod mounted;
 mod opener;
 mod owed;
 mod pool;
@@ -27,6 +28,7 @@ mod wishes;
 
 pub use connection::Connection;
 pub use forget::Forgetting;
-pub use mount::{FILE_SYSTEM, MountError, MountOptions, Mounted, Unmounted, Unmounter, Unserved};
+pub use mount::{FILE_SYSTEM, MountError, MountOptions, Unserved};
+pub use mounted::{Mounted, Unmounted, Unmounter};
 pub use requests::Requests;
 pub use session::{Session, Turn};
