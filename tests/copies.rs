@@ -501,7 +501,9 @@ fn an_open_does_not_wait_for_ever() {
     let source = Gated::default();
     let verifier = Verifier::new(Box::new(source.clone()), verify::Options::default()).unwrap();
     let scratch = scratch();
-    let mut cache = CopyCache::new(PrivateDirectory::open(scratch.path()).unwrap(), 100 << 20);
+    let directory = PrivateDirectory::open(scratch.path()).unwrap();
+    let ledger = tempfile::tempfile().unwrap();
+    let mut cache = CopyCache::new(directory, ledger, 100 << 20);
     cache.patience = PATIENCE;
     let options = Presentation {
         introspect: true,

@@ -28,7 +28,8 @@ const LAYERS: [&[&str]; 13] = [
 
 /// Crates that one module alone may name.
 const BEHIND: [(&str, &[&str]); 19] = [
-    ("fuser", &["fuse"]),
+    // `sys` for the one call of it that is unsafe.
+    ("fuser", &["fuse", "sys"]),
     ("rustix", &["sys"]),
     ("nix", &["sys"]),
     ("landlock", &["sandbox"]),

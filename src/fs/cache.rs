@@ -1,6 +1,7 @@
 //! Private copies of large files: where they are kept, and what came of them.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use crate::sys::PrivateDirectory;
 pub struct CopyCache {
     /// The directory that has them.
     pub directory: PrivateDirectory,
+    /// What of them whoever serves the mount next has to know; empty at first.
+    pub ledger: File,
     /// How large all of them may be together, in bytes.
     pub max_bytes: u64,
     /// How long an open waits for a copy. Nothing can end that sooner, not even
@@ -21,11 +24,12 @@ pub struct CopyCache {
 }
 
 impl CopyCache {
-    /// A cache that is empty.
+    /// A cache that is empty, or of which `ledger` tells what is in it.
     #[must_use]
-    pub fn new(directory: PrivateDirectory, max_bytes: u64) -> Self {
+    pub fn new(directory: PrivateDirectory, ledger: File, max_bytes: u64) -> Self {
         Self {
             directory,
+            ledger,
             max_bytes,
             patience: Duration::from_secs(30),
             counters: CopyCounters::default(),

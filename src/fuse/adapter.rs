@@ -18,6 +18,7 @@ use fuser::{
 use crate::fs::{Attributes, Filesystem, FsError, Statfs};
 use crate::sys::file;
 
+use super::answers::Open;
 use super::convert::{self, FOR_EVER, GENERATION, NO_ENTRY};
 use super::end::End;
 use super::guard::guard;
@@ -139,7 +140,7 @@ impl fuser::Filesystem for Adapter {
         }
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, mut reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, mut reply: ReplyOpen) {
         let in_flight = InFlight::new(Arc::clone(&self.requests));
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(read_only());
@@ -148,8 +149,13 @@ impl fuser::Filesystem for Adapter {
             return reply.error(Errno::EIO);
         }
         if let Some(opener) = &self.opener {
+            let open = Open {
+                ino: convert::ino(ino),
+                request: request.unique(),
+                reply,
+            };
             // A reply that is dropped by a panic says EIO.
-            match guard(|| Ok(opener.open(convert::ino(ino), reply, in_flight))) {
+            match guard(|| Ok(opener.open(open, in_flight))) {
                 Ok(Err(back)) => reply = back,
                 Ok(Ok(())) | Err(_) => return,
             }
@@ -211,13 +217,14 @@ impl fuser::Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let _in_flight = InFlight::new(&*self.requests);
-        reply.ok();
+        // First: if this process dies between, it has to come again.
         if let Some(opener) = &self.opener {
             let _ = guard(|| {
                 opener.close(convert::ino(ino), handle);
                 Ok(())
             });
         }
+        reply.ok();
     }
 
     fn opendir(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

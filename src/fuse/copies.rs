@@ -69,6 +69,18 @@ enum Copy<C> {
     Made(C),
 }
 
+impl<C> File<C> {
+    const fn new(size: u64) -> Self {
+        Self {
+            size,
+            asking: 0,
+            native: 0,
+            asked: 0,
+            copy: Copy::None,
+        }
+    }
+}
+
 impl<C: Clone> Copies<C> {
     /// Copies of at most so many bytes together.
     pub(super) fn new(max_bytes: u64) -> Self {
@@ -88,16 +100,50 @@ impl<C: Clone> Copies<C> {
         SIZE_MIN <= size && size <= self.max_bytes
     }
 
+    /// There is a copy already, which a worker before has made.
+    pub(super) fn inherit(&mut self, ino: Ino, size: u64, copy: C) {
+        let file = self.files.entry(ino).or_insert(File::new(size));
+        if matches!(file.copy, Copy::None) {
+            file.copy = Copy::Made(copy);
+            self.bytes += size;
+            if file.asking + file.native == 0 && self.idle.put(ino, size).is_none() {
+                self.idle_bytes += size;
+            }
+        }
+    }
+
+    /// A file is open already; a worker before has answered.
+    pub(super) fn inherit_open(&mut self, ino: Ino, size: u64, way: Way) {
+        let file = self.files.entry(ino).or_insert(File::new(size));
+        match way {
+            Way::Asking => file.asking += 1,
+            Way::Native => file.native += 1,
+        }
+        if let Some(size) = self.idle.pop(&ino) {
+            self.idle_bytes -= size;
+        }
+    }
+
+    /// All copies that are there.
+    pub(super) fn made_ones(&self) -> impl Iterator<Item = &C> {
+        self.files.values().filter_map(|file| match &file.copy {
+            Copy::Made(copy) => Some(copy),
+            Copy::Making | Copy::None => None,
+        })
+    }
+
+    /// The copy of a file, if there is one.
+    pub(super) fn of(&self, ino: Ino) -> Option<&C> {
+        match &self.files.get(&ino)?.copy {
+            Copy::Made(copy) => Some(copy),
+            Copy::Making | Copy::None => None,
+        }
+    }
+
     /// Somebody opens a file; `at_once` tells whether a copy is to be made
     /// before it is read.
     pub(super) fn open(&mut self, ino: Ino, size: u64, at_once: bool) -> Opening<C> {
-        let file = self.files.entry(ino).or_insert(File {
-            size,
-            asking: 0,
-            native: 0,
-            asked: 0,
-            copy: Copy::None,
-        });
+        let file = self.files.entry(ino).or_insert(File::new(size));
         let is_asked = file.asking > 0;
         match &file.copy {
             Copy::Made(copy) if !is_asked => {
@@ -269,6 +315,43 @@ mod tests {
         copies.close(Ino(2), Way::Asking);
         copies.close(Ino(2), Way::Asking);
         assert_eq!(open(&mut copies, 2, MIB), Opening::Native(7));
+    }
+
+    #[test]
+    fn what_is_there_already_counts() {
+        let mut copies = Copies::new(4 * MIB);
+        copies.inherit(Ino(2), MIB, 20);
+        copies.inherit(Ino(3), 2 * MIB, 30);
+        copies.inherit_open(Ino(2), MIB, Way::Native);
+        copies.inherit_open(Ino(4), MIB, Way::Asking);
+        assert_eq!((copies.bytes, copies.idle_bytes), (3 * MIB, 2 * MIB));
+        assert_eq!((copies.of(Ino(2)), copies.of(Ino(4))), (Some(&20), None));
+        let mut made: Vec<_> = copies.made_ones().copied().collect();
+        made.sort_unstable();
+        assert_eq!(made, [20, 30]);
+        // Whoever opens it gets the same copy; it is no copy for who comes by asking.
+        assert_eq!(open(&mut copies, 2, MIB), Opening::Native(20));
+        assert_eq!(open(&mut copies, 4, MIB), Opening::Asking);
+        for _ in 0..2 {
+            copies.close(Ino(2), Way::Native);
+            copies.close(Ino(4), Way::Asking);
+        }
+        assert_eq!(open(&mut copies, 4, MIB), Opening::Make);
+        assert!(copies.take_evicted().is_empty());
+        assert_eq!(open(&mut copies, 5, MIB), Opening::Make);
+        assert_eq!(copies.take_evicted(), [30]);
+        assert_eq!(open(&mut copies, 6, 2 * MIB), Opening::Make);
+        assert_eq!(copies.take_evicted(), [20]);
+        // The room may be less than what is there.
+        let mut copies = Copies::new(MIB);
+        copies.inherit_open(Ino(2), 2 * MIB, Way::Native);
+        copies.inherit(Ino(2), 2 * MIB, 20);
+        assert_eq!(copies.idle_bytes, 0);
+        assert_eq!(open(&mut copies, 3, MIB), Opening::Asking);
+        copies.close(Ino(2), Way::Native);
+        copies.close(Ino(3), Way::Asking);
+        assert_eq!(open(&mut copies, 3, MIB), Opening::Make);
+        assert_eq!((copies.bytes, copies.take_evicted()), (MIB, vec![20]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use parking_lot as sync;
 
 mod adapter;
+mod answers;
 mod connection;
 mod convert;
 mod copies;
@@ -13,6 +14,7 @@ mod forget;
 mod guard;
 mod handoff;
 mod known;
+mod ledger;
 mod mount;
 mod mounted;
 mod opener;

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
+use fuser::{FileHandle, FopenFlags, ReplyOpen};
 use parking_lot::{Condvar, Mutex};
 
 use crate::fs::{CopyCache, Filesystem, FsError};
 use crate::inode::Ino;
-use crate::sys::SealedFile;
 
-use super::copies::{Copies, Opening, SIZE_MIN, Way};
+use super::answers::{Answers, Copy, Open};
+use super::copies::{Opening, SIZE_MIN, Way};
 use super::guard::guard;
+use super::ledger::HANDLE_OTHER;
 use super::pool::{Job, Pool, Size};
 use super::requests::{InFlight, Requests};
 use super::seats::STUCK_AFTER;
@@ -33,11 +34,6 @@ const AT_ONCE_MAX: u64 = 64 << 20;
 const PAUSE: Duration = Duration::from_secs(60);
 /// How many threads that make copies may be stuck. Each has some megabytes.
 const STUCK_MAX: usize = 4;
-
-/// Of what needs no copy. Its close means nothing.
-const HANDLE_OTHER: FileHandle = FileHandle(0);
-const HANDLE_ASKING: FileHandle = FileHandle(1);
-const HANDLE_NATIVE: FileHandle = FileHandle(2);
 
 /// Answers opens, and makes copies.
 #[derive(Debug)]
@@ -74,7 +70,7 @@ struct Desk {
 
 #[derive(Debug)]
 struct State {
-    copies: Copies<Arc<Copy>>,
+    answers: Answers,
     waiting: HashMap<Ino, Vec<Waiting>>,
     /// Files whose copies are being made for longer than anybody waits. Some may
     /// never be: their source is silent.
@@ -95,19 +91,9 @@ enum Support {
 
 #[derive(Debug)]
 struct Waiting {
-    reply: ReplyOpen,
+    open: Open,
     until: Instant,
     _in_flight: InFlight<Arc<Requests>>,
-}
-
-/// A private copy. Once the kernel has it, nobody else does.
-#[derive(Debug)]
-struct Copy(Mutex<Held>);
-
-#[derive(Debug)]
-enum Held {
-    ByUs(SealedFile),
-    ByKernel(BackingId),
 }
 
 impl Opener {
@@ -116,7 +102,15 @@ impl Opener {
         let Some(cache) = filesystem.cache() else {
             return Ok(None);
         };
-        if !filesystem.has_file_of(SIZE_MIN..=cache.max_bytes) {
+        let size = |ino| filesystem.getattr(ino).map_or(0, |found| found.size);
+        let answers = match Answers::new(cache, size) {
+            Ok(answers) => answers,
+            Err(error) => {
+                log::warn!("event=copies_off what the kernel has of them cannot be read: {error}");
+                return Ok(None);
+            }
+        };
+        if answers.is_empty() && !filesystem.has_file_of(SIZE_MIN..=cache.max_bytes) {
             log::info!("event=copies_off no file is of a size for private copies");
             return Ok(None);
         }
@@ -129,7 +123,7 @@ impl Opener {
         let desk = Arc::new(Desk {
             filesystem: Arc::clone(filesystem),
             state: Mutex::new(State {
-                copies: Copies::new(cache.max_bytes),
+                answers,
                 waiting: HashMap::new(),
                 overdue: HashSet::new(),
                 makers: makers.usual + makers.stuck,
@@ -151,31 +145,38 @@ impl Opener {
     /// the kernel reads no copies.
     pub(super) fn open(
         &self,
-        ino: Ino,
-        reply: ReplyOpen,
+        open: Open,
         in_flight: InFlight<Arc<Requests>>,
     ) -> Result<(), ReplyOpen> {
+        let ino = open.ino;
         let size = self.desk.size(ino);
         let mut state = self.desk.state.lock();
         if state.support == Support::Unknown {
-            state.support = self.desk.probe(&reply);
+            state.support = match state.answers.take_over(&open.reply) {
+                true => Support::There,
+                false => self.desk.probe(&open.reply),
+            };
         }
         if state.support == Support::Missing {
-            return Err(reply);
+            return Err(open.reply);
         }
-        if !state.copies.takes(size) {
+        if !state.answers.copies.takes(size) {
             drop(state);
-            reply.opened(HANDLE_OTHER, FopenFlags::FOPEN_KEEP_CACHE);
+            open.reply
+                .opened(HANDLE_OTHER, FopenFlags::FOPEN_KEEP_CACHE);
             return Ok(());
         }
+        let Err(open) = state.answers.again(open) else {
+            return Ok(());
+        };
         let at_once =
             state.may_wait(ino) && (size <= AT_ONCE_MAX || !self.desk.filesystem.is_prepared(ino));
-        match state.copies.open(ino, size, at_once) {
-            Opening::Asking => open_asking(reply),
-            Opening::Native(copy) => self.desk.open_native(&mut state, ino, &copy, reply),
-            Opening::Wait => self.desk.wait(&mut state, ino, reply, in_flight),
+        match state.answers.copies.open(ino, size, at_once) {
+            Opening::Asking => state.answers.asking(open),
+            Opening::Native(copy) => self.desk.open_native(&mut state, &copy, open),
+            Opening::Wait => self.desk.wait(&mut state, open, in_flight),
             Opening::Make => {
-                self.desk.wait(&mut state, ino, reply, in_flight);
+                self.desk.wait(&mut state, open, in_flight);
                 self.make(state, ino, size);
             }
         }
@@ -184,21 +185,23 @@ impl Opener {
 
     /// Takes notice that somebody asks for content of an open file.
     pub(super) fn read(&self, ino: Ino, handle: FileHandle, size: u32) {
-        if handle == HANDLE_ASKING {
-            self.desk.state.lock().copies.read(ino, u64::from(size));
+        if handle != HANDLE_OTHER {
+            let mut state = self.desk.state.lock();
+            state.answers.copies.read(ino, u64::from(size));
         }
     }
 
     /// Takes notice that an open file is closed.
     pub(super) fn close(&self, ino: Ino, handle: FileHandle) {
-        let way = match handle {
-            HANDLE_ASKING => Way::Asking,
-            HANDLE_NATIVE => Way::Native,
-            _ => return,
-        };
+        if handle == HANDLE_OTHER {
+            return;
+        }
         let mut state = self.desk.state.lock();
-        match state.copies.close(ino, way) {
-            Some(_) if state.is_paused() => state.copies.made(ino, None),
+        match state.answers.close(ino, handle) {
+            // Nobody has asked this worker yet whether the kernel takes copies.
+            Some(_) if state.is_paused() || state.support != Support::There => {
+                state.answers.copies.made(ino, None);
+            }
             Some(size) => self.make(state, ino, size),
             None => {}
         }
@@ -206,12 +209,15 @@ impl Opener {
 
     /// Has a copy made, after those are gone that made room for it.
     fn make(&self, mut state: parking_lot::MutexGuard<'_, State>, ino: Ino, size: u64) {
-        let evicted = state.copies.take_evicted();
+        let evicted = state.answers.evict();
         drop(state);
         if let Some(cache) = self.desk.cache() {
             cache.counters.note_evicted(evicted.len());
         }
-        drop(evicted);
+        let gone = evicted.drop_copies();
+        if !gone.is_empty() {
+            self.desk.state.lock().answers.evicted(gone);
+        }
         let making = Making {
             desk: Arc::clone(&self.desk),
             ino,
@@ -258,46 +264,28 @@ impl Desk {
         }
     }
 
-    fn wait(
-        &self,
-        state: &mut State,
-        ino: Ino,
-        reply: ReplyOpen,
-        in_flight: InFlight<Arc<Requests>>,
-    ) {
+    fn wait(&self, state: &mut State, open: Open, in_flight: InFlight<Arc<Requests>>) {
         let patience = self.cache().map_or(Duration::ZERO, |cache| cache.patience);
         let patience = self.filesystem.patience().unwrap_or(patience).min(patience);
         let until = Instant::now() + patience;
-        let waiting = state.waiting.entry(ino).or_default();
+        let waiting = state.waiting.entry(open.ino).or_default();
         waiting.push(Waiting {
-            reply,
+            open,
             until,
             _in_flight: in_flight,
         });
         self.changed.notify_one();
     }
 
-    fn open_native(&self, state: &mut State, ino: Ino, copy: &Copy, reply: ReplyOpen) {
+    fn open_native(&self, state: &mut State, copy: &Copy, open: Open) {
         if self.filesystem.shut_down_by().is_some() {
-            state.copies.close(ino, Way::Native);
-            return reply.error(fuser::Errno::EIO);
+            state.answers.count_out(open.ino, Way::Native);
+            return open.reply.error(fuser::Errno::EIO);
         }
-        let mut held = copy.0.lock();
-        if let Held::ByUs(file) = &*held {
-            match reply.open_backing(file) {
-                Ok(id) => *held = Held::ByKernel(id),
-                Err(error) => log::warn!("event=copy_not_taken {error}"),
-            }
-        }
-        if let Held::ByKernel(id) = &*held {
-            if let Some(cache) = self.cache() {
-                cache.counters.note_open();
-            }
-            reply.opened_passthrough(HANDLE_NATIVE, FopenFlags::empty(), id);
-        } else {
-            state.copies.open_asking(ino);
-            state.copies.close(ino, Way::Native);
-            open_asking(reply);
+        if state.answers.native(copy, open)
+            && let Some(cache) = self.cache()
+        {
+            cache.counters.note_open();
         }
     }
 
@@ -316,7 +304,7 @@ impl Desk {
             }
         }
         let copy = match copied {
-            Ok(Ok(file)) => Some(Arc::new(Copy(Mutex::new(Held::ByUs(file))))),
+            Ok(Ok(file)) => Some(Copy::new(file, size)),
             Ok(Err(error)) => {
                 state.paused_until = Instant::now().checked_add(PAUSE);
                 log::warn!(
@@ -327,12 +315,12 @@ impl Desk {
             }
             Err(_) => None,
         };
-        state.copies.made(ino, copy);
+        state.answers.copies.made(ino, copy);
         state.overdue.remove(&ino);
-        for Waiting { reply, .. } in state.waiting.remove(&ino).unwrap_or_default() {
-            match state.copies.open(ino, size, false) {
-                Opening::Native(copy) => self.open_native(&mut state, ino, &copy, reply),
-                _ => open_asking(reply),
+        for Waiting { open, .. } in state.waiting.remove(&ino).unwrap_or_default() {
+            match state.answers.copies.open(ino, size, false) {
+                Opening::Native(copy) => self.open_native(&mut state, &copy, open),
+                _ => state.answers.asking(open),
             }
         }
     }
@@ -342,10 +330,10 @@ impl Desk {
     fn end_waits(&self, makers: &Pool<Making>) {
         let mut state = self.state.lock();
         while !state.closed {
-            for (ino, reply) in state.take_late(Instant::now()) {
-                state.overdue.insert(ino);
-                state.copies.open_asking(ino);
-                open_asking(reply);
+            for open in state.take_late(Instant::now()) {
+                state.overdue.insert(open.ino);
+                state.answers.copies.open_asking(open.ino);
+                state.answers.asking(open);
             }
             let now = Instant::now();
             let is_busy = makers.look_after(now, self.filesystem.patience()).is_busy;
@@ -375,16 +363,10 @@ impl State {
         all.map(|waiting| waiting.until).min()
     }
 
-    fn take_late(&mut self, now: Instant) -> Vec<(Ino, ReplyOpen)> {
-        let mut late = Vec::new();
-        for (ino, waiting) in &mut self.waiting {
-            let those = waiting.extract_if(.., |waiting| waiting.until <= now);
-            late.extend(those.map(|waiting| (*ino, waiting.reply)));
-        }
-        late
+    fn take_late(&mut self, now: Instant) -> Vec<Open> {
+        let all = self.waiting.values_mut();
+        all.flat_map(|waiting| waiting.extract_if(.., |waiting| waiting.until <= now))
+            .map(|waiting| waiting.open)
+            .collect()
     }
-}
-
-fn open_asking(reply: ReplyOpen) {
-    reply.opened(HANDLE_ASKING, FopenFlags::FOPEN_KEEP_CACHE);
 }

@@ -1,5 +1,6 @@
 //! From nothing, or from what was left, to a mount that a worker serves.
 
+use std::fs::File;
 use std::io;
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use crate::sys::mount::open_fuse_device;
 
 use super::ask::ControlSocket;
 use super::error::{not_ready, not_told};
-use super::kept::Kept;
+use super::kept::{Kept, Resumed};
 use super::lost;
 use super::message::{Counts, FromWorker, ToWorker};
 use super::served::{Served, Tools};
@@ -72,6 +73,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             init,
             device_number: unserved.device_number(),
             status: self.bind(unserved.device_number()),
+            copies: self.copies()?,
             is_kept: self.plan.hand_over && self.plan.keeping.is_some(),
         };
         let worker = tools.serve(worker, connection, Turn::First, self.counts())?;
@@ -88,10 +90,24 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         Ok((served, worker))
     }
 
+    /// A connection that is new has no private copies.
+    fn copies(&self) -> Result<Option<File>, SupervisorError> {
+        let Some(copies) = &self.plan.copies else {
+            return Ok(None);
+        };
+        let emptied = copies.set_len(0).and_then(|()| copies.try_clone());
+        emptied.map(Some).map_err(SupervisorError::Worker)
+    }
+
     /// Goes on with what was left of a mount. If that cannot be, nothing is left of it.
     pub(super) fn resume(&mut self, kept: Kept) -> Result<(Served, Worker), SupervisorError> {
         let resumed = kept.resume(self.plan.options.clone());
-        let (mounted, view, init) = resumed.map_err(SupervisorError::NotResumed)?;
+        let Resumed {
+            mounted,
+            view,
+            init,
+            copies,
+        } = resumed.map_err(SupervisorError::NotResumed)?;
         let device_number = mounted.device_number();
         self.view = view;
         let served = Served {
@@ -99,6 +115,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 init,
                 device_number,
                 status: self.bind(device_number),
+                copies,
                 is_kept: true,
             },
             control: self.bind_control(device_number, true),
@@ -147,7 +164,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         if !served.can_hand_over || !served.mounted.is_ours() {
             return;
         }
-        if let Err(error) = keeping.keep(&served.mounted, &self.view, &served.tools.init) {
+        if let Err(error) = keeping.keep(&served.mounted, &self.view, &served.tools) {
             log::warn!("event=not_kept error={:?}", error.to_string());
         }
     }

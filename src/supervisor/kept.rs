@@ -19,18 +19,20 @@ use crate::fuse::{Connection, MountOptions, Mounted};
 use crate::sys::descriptor;
 use crate::sys::mount::MountIdentity;
 
+use super::served::Tools;
 use super::view::View;
 
 /// The names of what is kept.
-pub const KEPT_NAMES: [&str; 4] = [CONNECTION, STATE, MANIFEST, NUMBERS];
+pub const KEPT_NAMES: [&str; 5] = [CONNECTION, STATE, MANIFEST, NUMBERS, COPIES];
 
 const CONNECTION: &str = "continuity-connection";
 const STATE: &str = "continuity-state";
 const MANIFEST: &str = "continuity-manifest";
 const NUMBERS: &str = "continuity-numbers";
+const COPIES: &str = "continuity-copies";
 
 /// The first field of a state; another program may have written it.
-const FORM: &[u8] = b"continuity 1";
+const FORM: &[u8] = b"continuity 2";
 /// Longest state, in bytes: a command line is part of it.
 const STATE_MAX: u64 = 4 << 20;
 
@@ -48,7 +50,19 @@ pub struct Kept {
     connection: Connection,
     manifest: File,
     numbers: Option<File>,
+    copies: Option<File>,
     state: State,
+}
+
+/// A mount that goes on.
+pub(super) struct Resumed {
+    pub(super) mounted: Mounted,
+    /// What it shows.
+    pub(super) view: View,
+    /// The first message of the kernel.
+    pub(super) init: Vec<u8>,
+    /// What the kernel has of private copies.
+    pub(super) copies: Option<File>,
 }
 
 /// Why what was kept is of no use.
@@ -78,6 +92,8 @@ struct State {
     request: Vec<u8>,
     /// Whether the numbers of the inodes do not follow from the manifest.
     is_numbered: bool,
+    /// Whether there may be private copies.
+    has_copies: bool,
 }
 
 impl State {
@@ -93,13 +109,14 @@ impl State {
             digest.as_bytes(),
             init.as_bytes(),
             if self.is_numbered { b"numbers" } else { b"" },
+            if self.has_copies { b"copies" } else { b"" },
             &self.request,
         ];
         fields.join(&0)
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut fields = bytes.splitn(7, |byte| *byte == 0);
+        let mut fields = bytes.splitn(8, |byte| *byte == 0);
         if fields.next()? != FORM {
             return None;
         }
@@ -110,11 +127,12 @@ impl State {
         let path = PathBuf::from(OsString::from_vec(fields.next()?.to_vec()));
         let digest = Digest::parse(&text(fields.next()?)?).ok()?;
         let init = bytes_of(&text(fields.next()?)?)?;
-        let is_numbered = match fields.next()? {
-            b"" => false,
-            b"numbers" => true,
-            _ => return None,
+        let mut is_there = |name: &[u8]| match fields.next()? {
+            b"" => Some(false),
+            found => (found == name).then_some(true),
         };
+        let is_numbered = is_there(b"numbers")?;
+        let has_copies = is_there(b"copies")?;
         Some(Self {
             mount,
             path,
@@ -122,6 +140,7 @@ impl State {
             init,
             request: fields.next()?.to_vec(),
             is_numbered,
+            has_copies,
         })
     }
 
@@ -172,10 +191,15 @@ impl Kept {
         if numbers.is_some() != state.is_numbered {
             return Err(KeptError::Missing(NUMBERS));
         }
+        let copies = take(COPIES);
+        if copies.is_some() != state.has_copies {
+            return Err(KeptError::Missing(COPIES));
+        }
         Ok(Self {
             connection: Connection::from(connection),
             manifest: File::from(manifest),
             numbers: numbers.map(File::from),
+            copies: copies.map(File::from),
             state,
         })
     }
@@ -191,14 +215,14 @@ impl Kept {
     /// # Errors
     /// As umount(2).
     pub fn end(self) -> io::Result<()> {
-        let (mounted, ..) = self.resume(MountOptions::default())?;
+        let Resumed { mounted, .. } = self.resume(MountOptions::default())?;
         let detached = mounted.detach();
         mounted.abort();
         detached.map(drop)
     }
 
-    /// The mount, what it shows, and the first message of the kernel.
-    pub(super) fn resume(self, options: MountOptions) -> io::Result<(Mounted, View, Vec<u8>)> {
+    /// The mount, and all that belongs to it.
+    pub(super) fn resume(self, options: MountOptions) -> io::Result<Resumed> {
         let State {
             mount,
             path,
@@ -208,7 +232,12 @@ impl Kept {
         } = self.state;
         let mounted = Mounted::resume(self.connection, mount, path, options)?;
         let view = View::resumed(self.manifest, digest, self.numbers);
-        Ok((mounted, view, init))
+        Ok(Resumed {
+            mounted,
+            view,
+            init,
+            copies: self.copies,
+        })
     }
 }
 
@@ -239,15 +268,16 @@ impl Keeping {
     }
 
     /// Has the mount kept that shows this.
-    pub(super) fn keep(&self, mounted: &Mounted, view: &View, init: &[u8]) -> io::Result<()> {
+    pub(super) fn keep(&self, mounted: &Mounted, view: &View, tools: &Tools) -> io::Result<()> {
         let numbers = view.kept_numbers();
         let state = State {
             mount: mounted.identity(),
             path: mounted.path().to_owned(),
             digest: view.digest().ok_or(io::ErrorKind::NotFound)?,
-            init: init.to_vec(),
+            init: tools.init.clone(),
             request: self.request.clone(),
             is_numbered: numbers.is_some(),
+            has_copies: tools.copies.is_some(),
         };
         let state = state.to_file()?;
         let mut kept = vec![
@@ -256,6 +286,8 @@ impl Keeping {
             (MANIFEST, view.manifest().as_fd()),
         ];
         kept.extend(numbers.map(|numbers| (NUMBERS, numbers.as_fd())));
+        let copies = tools.copies.as_ref();
+        kept.extend(copies.map(|copies| (COPIES, copies.as_fd())));
         self.forget();
         self.keeper.keep(&kept);
         self.is_kept.set(true);
@@ -294,14 +326,16 @@ mod tests {
             init: (0..=255).collect(),
             request: b"mount\0-o\0\0backing".to_vec(),
             is_numbered: true,
+            has_copies: true,
         }
     }
 
     #[test]
     fn a_state_is_read_as_it_was_written() {
-        for is_numbered in [true, false] {
+        for (is_numbered, has_copies) in [(true, false), (false, true), (true, true)] {
             let state = State {
                 is_numbered,
+                has_copies,
                 ..state()
             };
             let mut file = state.to_file().unwrap();
@@ -352,6 +386,10 @@ mod tests {
             (vec![named("else"), fuse()], MANIFEST),
             (vec![fuse(), named(MANIFEST)], STATE),
             (vec![fuse(), named(MANIFEST), kept_state()], NUMBERS),
+            (
+                vec![fuse(), named(MANIFEST), kept_state(), named(NUMBERS)],
+                COPIES,
+            ),
         ];
         for (found, wanted) in missing {
             match Kept::open(found) {
@@ -359,7 +397,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        let all = || vec![fuse(), named(MANIFEST), named(NUMBERS)];
+        let all = || vec![fuse(), named(MANIFEST), named(NUMBERS), named(COPIES)];
         let mut damaged = all();
         damaged.push((STATE.to_owned(), tempfile::tempfile().unwrap().into()));
         assert!(matches!(Kept::open(damaged), Err(KeptError::NotUnderstood)));

@@ -12,7 +12,7 @@ use crate::sys::datagram;
 const MESSAGE_MAX: usize = 16 << 10;
 
 /// Both are of one program; but the worker may be of a newer one.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 const BEGIN: u8 = b'B';
 const LOADED: u8 = b'L';
@@ -64,6 +64,8 @@ pub enum ToWorker {
         connection: OwnedFd,
         /// The socket on which whoever may asks for the status.
         status: Option<OwnedFd>,
+        /// What the kernel has of private copies, if there may be any.
+        copies: Option<OwnedFd>,
     },
 }
 
@@ -177,8 +179,10 @@ impl Link {
                 is_kept,
                 connection,
                 status,
+                copies,
             } => {
-                let flags = [*turn == Turn::Again, status.is_some(), *is_kept];
+                let (has_status, has_copies) = (status.is_some(), copies.is_some());
+                let flags = [*turn == Turn::Again, *is_kept, has_status, has_copies];
                 bytes.push(SERVE);
                 bytes.extend(flags.map(u8::from));
                 bytes.extend(counts.restarts.to_le_bytes());
@@ -186,7 +190,7 @@ impl Link {
                 bytes.extend(counts.lost.to_le_bytes());
                 bytes.extend(device_number.to_le_bytes());
                 bytes.extend(init);
-                let descriptors = [connection].into_iter().chain(status);
+                let descriptors = [connection].into_iter().chain(status).chain(copies);
                 let descriptors: Vec<_> = descriptors.map(AsFd::as_fd).collect();
                 datagram::send(&self.0, &bytes, &descriptors)
             }
@@ -290,7 +294,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 },
             })
         }
-        (SERVE, [again, has_status, is_kept, rest @ ..]) => {
+        (SERVE, [again, is_kept, has_status, has_copies, rest @ ..]) => {
             let (restarts, rest) = rest.split_first_chunk()?;
             let (reloads, rest) = rest.split_first_chunk()?;
             let (lost, rest) = rest.split_first_chunk()?;
@@ -310,6 +314,10 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 is_kept: *is_kept != 0,
                 connection: descriptors.next()?,
                 status: match has_status {
+                    0 => None,
+                    _ => Some(descriptors.next()?),
+                },
+                copies: match has_copies {
                     0 => None,
                     _ => Some(descriptors.next()?),
                 },
@@ -382,6 +390,7 @@ mod tests {
                     is_kept: turn == Turn::Again,
                     connection: null(),
                     status: Some(null()),
+                    copies: (turn == Turn::Again).then(null),
                 })
                 .unwrap();
             match worker.hear_supervisor().unwrap().unwrap() {
@@ -392,8 +401,10 @@ mod tests {
                     counts,
                     is_kept,
                     status,
+                    copies,
                     ..
                 } => {
+                    assert_eq!(copies.is_some(), turn == Turn::Again);
                     assert_eq!((heard, device_number), (turn, 45));
                     assert_eq!((counts, is_kept), (told, turn == Turn::Again));
                     assert_eq!(init, vec![7; 104]);
@@ -460,22 +471,22 @@ mod tests {
         let (supervisor, worker) = links();
         for bytes in [
             &b"x"[..],
-            b"\x02R",
-            b"\x03Rx",
-            b"\x03Xx",
-            b"\x03Lmd5:0",
-            b"\x03L\xff",
+            b"\x03R",
+            b"\x04Rx",
+            b"\x04Xx",
+            b"\x04Lmd5:0",
+            b"\x04L\xff",
         ] {
             datagram::send(&worker, bytes, &[]).unwrap();
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }
         // No descriptors, too short, no digest.
         for bytes in [
-            &b"\x03B"[..],
-            b"\x03S\x00\x00\x00\x01",
-            b"\x03Bn\n",
-            b"\x03Bnsha256:0\n",
-            b"\x03",
+            &b"\x04B"[..],
+            b"\x04S\x00\x00\x00\x00\x01",
+            b"\x04Bn\n",
+            b"\x04Bnsha256:0\n",
+            b"\x04",
         ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();
             assert!(worker.hear_supervisor().is_err(), "{bytes:?}");

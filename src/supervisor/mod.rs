@@ -67,6 +67,9 @@ pub struct Plan {
     /// Whether the next worker may take over where the last one stopped. If not,
     /// everything is mounted anew when one dies, as before Linux 6.9.
     pub hand_over: bool,
+    /// Where workers write down what the kernel has of private copies, if there are to
+    /// be any: an empty file, in memory.
+    pub copies: Option<File>,
     /// What was left of the mount, if it was there before.
     pub kept: Option<Kept>,
     /// Who keeps it for the case that all processes are killed, if somebody does.
@@ -110,6 +113,7 @@ struct Place {
     status: Option<PathBuf>,
     origin: Option<Origin>,
     hand_over: bool,
+    copies: Option<File>,
     kept: Option<Kept>,
     keeping: Option<Keeping>,
 }
@@ -128,6 +132,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             status,
             origin,
             hand_over,
+            copies,
             kept,
             keeping,
         } = plan;
@@ -141,6 +146,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 status,
                 origin,
                 hand_over,
+                copies,
                 kept,
                 keeping,
             },

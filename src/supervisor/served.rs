@@ -1,5 +1,6 @@
 //! A mount that is served, and how a worker is let serve it.
 
+use std::fs::File;
 use std::io;
 
 use crate::fuse::{Connection, Mounted, Turn};
@@ -33,6 +34,8 @@ pub(super) struct Tools {
     pub(super) init: Vec<u8>,
     pub(super) device_number: u64,
     pub(super) status: Option<StatusSocket>,
+    /// What the kernel has of private copies.
+    pub(super) copies: Option<File>,
     /// Whether another supervisor goes on when this one is killed.
     pub(super) is_kept: bool,
 }
@@ -56,6 +59,7 @@ impl Tools {
                 is_kept: self.is_kept,
                 connection: worker::copy(connection)?,
                 status: status.map(worker::copy).transpose()?,
+                copies: self.copies.as_ref().map(worker::copy).transpose()?,
             })
         };
         if let Err(error) = tell() {

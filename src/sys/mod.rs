@@ -9,6 +9,7 @@
 
 pub mod absence;
 pub mod attributes;
+pub mod backing;
 pub mod confine;
 pub mod copy;
 pub mod datagram;

@@ -23,9 +23,13 @@ reads() {
 dpkg -i /package.deb >/tmp/dpkg 2>&1 || fail "$(cat /tmp/dpkg)"
 mkdir -p /srv/a /mnt/a /etc/systemd/system/continuity@.service.d
 echo content >/srv/a/file
+head -c 2000000 /dev/urandom >/srv/a/large
+mkdir -m 700 /srv/copies
 continuity build -o /srv/a.pb /srv/a
 sha256sum /srv/a.pb >/etc/continuity/a.sha256
 cp /usr/share/doc/continuity/examples/a.conf /etc/continuity
+sed -i 's/^OPTIONS=/OPTIONS=cache_dir=\/srv\/copies,cache_max=10M,/' /etc/continuity/a.conf
+grep -q ^OPTIONS=cache_dir /etc/continuity/a.conf || fail "no options"
 cp /usr/share/doc/continuity/examples/*.*mount /etc/systemd/system
 # There is no journal here; and it is killed more often than usual.
 printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nStandardError=append:/log\n' >/etc/systemd/system/continuity@.service.d/log.conf
@@ -55,7 +59,7 @@ eventually sh -c '[ "$(systemctl is-active continuity@a)" = inactive ]'
 # reads all the time past what the kernel has.
 systemctl start continuity@a
 mount=$(stat -c %d /mnt/a)
-exec 5</mnt/a/file
+exec 5</mnt/a/file 6</mnt/a/large
 (
 	while [ ! -e /tmp/enough ]; do
 		dd if=/mnt/a/file iflag=direct bs=4096 status=none 2>>/tmp/errors >/tmp/read || echo failed >>/tmp/errors
@@ -84,6 +88,8 @@ for whom in all main all; do
 	eventually is_another
 	: >/tmp/reads
 	eventually [ -s /tmp/reads ]
+	# Whoever has it open reads a copy that was there before the supervisor was.
+	cmp /mnt/a/large /srv/a/large || fail "it cannot be opened any more"
 	eventually sh -c '[ "$(pgrep -cf "^/usr/bin/continuity ")" = 2 ]'
 	rm -f /etc/systemd/system/continuity@.service.d/kill.conf
 	systemctl daemon-reload
@@ -91,7 +97,8 @@ done
 [ "$(grep -c event=resumed /log)" = 3 ] || fail "it was not resumed each time"
 [ "$(stat -c %d /mnt/a)" = "$mount" ] || fail "it is another mount"
 [ "$(cat <&5)" = content ] || fail "its user is cut off"
-exec 5<&-
+cmp - /srv/a/large <&6 || fail "whoever has the copy is cut off"
+exec 5<&- 6<&-
 # It can be asked for another manifest, and goes on with that, too.
 echo other >/srv/a/second
 continuity build -o /srv/a.new /srv/a

@@ -1,6 +1,7 @@
 //! From a request to a mount that is looked after, and its end.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -69,6 +70,8 @@ enum SetUpError {
         #[source]
         cause: io::Error,
     },
+    #[error("cannot get memory to write down what the kernel has of private copies")]
+    Memory(#[source] io::Error),
     #[error("the backing directory lies in the mountpoint; mount somewhere else")]
     BackingBelowMountpoint,
 }
@@ -201,9 +204,16 @@ fn plan(request: &Request, kept: Option<Kept>) -> Result<Plan, Failure> {
         status: (sys::process::user().0 == 0).then(|| STATUS_DIRECTORY.into()),
         origin: origin(&request.manifest),
         hand_over: options.hand_over,
+        copies: copies(options).map_err(SetUpError::Memory)?,
         kept,
         keeping: None,
     })
+}
+
+/// Where it is written down what the kernel has of private copies.
+fn copies(options: &Options) -> io::Result<Option<File>> {
+    let cache = options.cache_dir.as_ref();
+    cache.map(|_| sys::descriptor::memory("copies")).transpose()
 }
 
 /// Takes the connection that is named as the mountpoint, if one is: whoever runs

@@ -129,9 +129,15 @@ struct Ready {
     digest: Digest,
     /// What the kernel must forget before this is what it shows.
     changes: Option<Vec<Change>>,
-    cache: Option<CopyCache>,
+    cache: Option<Cache>,
     confined: sandbox::Report,
     nothing: Nothing,
+}
+
+/// Where private copies are kept, and how large they may be together, in bytes.
+struct Cache {
+    directory: PrivateDirectory,
+    max_bytes: u64,
 }
 
 /// Gives up all that is not needed, and reads the manifest.
@@ -210,20 +216,21 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         is_kept,
         connection,
         status,
+        copies,
     }) = link.hear_supervisor()?
     else {
         // It only wanted to know whether that is possible.
         return Ok(());
     };
-    let filesystem = match (cache, turn) {
-        (Some(cache), Turn::First) => filesystem.with_cache(cache),
-        (Some(_), Turn::Again) => {
-            // The kernel reads the copies of the one before for as long as they
-            // are open, and takes no others of these files meanwhile.
-            log::warn!("event=copies_off no more private copies are made until the next mount");
-            filesystem
-        }
-        (None, _) => filesystem,
+    let filesystem = match cache.zip(copies) {
+        Some((
+            Cache {
+                directory,
+                max_bytes,
+            },
+            ledger,
+        )) => filesystem.with_cache(CopyCache::new(directory, ledger.into(), max_bytes)),
+        None => filesystem,
     };
     announce(filesystem.statistics(), &confined);
     if filesystem.voucher().is_nobody() && turn == Turn::First {
@@ -296,7 +303,7 @@ fn forget(forgetting: Forgetting, changes: Vec<Change>, link: Link) -> io::Resul
 /// among what is kept where they are wanted.
 fn confine(
     request: &Request,
-    cache: Option<&CopyCache>,
+    cache: Option<&Cache>,
     backing: BorrowedFd<'_>,
     keep: Vec<BorrowedFd<'_>>,
 ) -> Result<sandbox::Report, SandboxError> {
@@ -402,11 +409,14 @@ impl Trust {
     }
 }
 
-fn open_cache(options: &Options) -> Result<Option<CopyCache>, WorkerError> {
+fn open_cache(options: &Options) -> Result<Option<Cache>, WorkerError> {
     match (&options.cache_dir, options.cache_max) {
         (None, None) => Ok(None),
         (Some(path), Some(max_bytes)) => match PrivateDirectory::open(path) {
-            Ok(directory) => Ok(Some(CopyCache::new(directory, max_bytes))),
+            Ok(directory) => Ok(Some(Cache {
+                directory,
+                max_bytes,
+            })),
             Err(cause) => Err(WorkerError::Cache {
                 path: path.clone(),
                 cause,
