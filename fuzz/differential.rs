@@ -274,7 +274,7 @@ fn breaks(resource: &theirs::Resource, rule: &Rule, place: &Place) -> bool {
         // Of whole trees.
         Rule::DuplicatePath
         | Rule::ParentNotDirectory { .. }
-        | Rule::Implied(_)
+        | Rule::Crowded(_)
         | Rule::Capacity => false,
     }
 }

@@ -30,8 +30,8 @@ pub(super) trait Inodes {
 /// All paths of a manifest.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// One after the other, each `/` as a NUL: no path has any, and so plain
-    /// comparing sorts them as wanted.
+    /// One after the other, each behind its length, and each `/` as a NUL: no path has
+    /// any, and so plain comparing sorts them as wanted.
     paths: Vec<u8>,
     entries: Vec<Entry>,
 }
@@ -39,9 +39,11 @@ pub(super) struct Paths {
 /// One path of one resource.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the path begins in the arena.
-    begin: usize,
-    length: u16,
+    /// Its first bytes but the slash, which sort most short paths by themselves: a
+    /// manifest made to cost much has millions of those, in any order.
+    first: [u8; 8],
+    /// Where it begins in the arena.
+    begin: u32,
     inode: u32,
 }
 
@@ -62,20 +64,35 @@ impl Paths {
     /// Adds a path of an inode.
     ///
     /// # Errors
-    /// [`Rule::Capacity`].
+    /// [`Rule::Capacity`], and [`Rule::DuplicatePath`] for the path that was added last.
     pub(super) fn add(&mut self, path: &ManifestPath, inode: u32) -> Result<(), ManifestError> {
-        let path = path.as_bytes();
-        let begin = self.paths.len();
-        let separated = path
-            .iter()
-            .map(|byte| if *byte == b'/' { 0 } else { *byte });
-        self.paths.extend(separated);
+        let begin = u32::try_from(self.paths.len()).map_err(|_| capacity())?;
+        let bytes = path.as_bytes();
+        let length = u16::try_from(bytes.len()).map_err(|_| capacity())?;
+        let separated = || {
+            let bytes = bytes.iter();
+            bytes.map(|byte| if *byte == b'/' { 0 } else { *byte })
+        };
+        let last = self.entries.last().and_then(|last| self.path_of(last));
+        if last.is_some_and(|last| separated().eq(last.iter().copied())) {
+            return Err(ManifestError::Tree(path.clone(), Rule::DuplicatePath));
+        }
+        let mut first = [0; 8];
+        for (to, from) in first.iter_mut().zip(separated().skip(1)) {
+            *to = from;
+        }
+        self.paths.extend(length.to_ne_bytes());
+        self.paths.extend(separated());
         self.entries.push(Entry {
+            first,
             begin,
-            length: u16::try_from(path.len()).map_err(|_| capacity())?,
             inode,
         });
         Ok(())
+    }
+
+    fn path_of(&self, entry: &Entry) -> Option<&[u8]> {
+        path_at(&self.paths, entry)
     }
 
     /// Sorts the paths and finds the directory of each. The paths are let go: with a
@@ -85,13 +102,12 @@ impl Paths {
     /// Duplicates, and what lies in something that is no directory.
     pub(super) fn find_parents(self, inodes: &mut impl Inodes) -> Result<Dirents, ManifestError> {
         let Self { paths, mut entries } = self;
-        let path_of = |entry: &Entry| {
-            paths
-                .get(entry.begin..entry.begin + usize::from(entry.length))
-                .unwrap_or_default()
-        };
+        let path_of = |entry: &Entry| path_at(&paths, entry).unwrap_or_default();
         // Stable: it is fast on what is nearly sorted, as manifests are.
-        entries.sort_by(|one, two| path_of(one).cmp(path_of(two)));
+        entries.sort_by(|one, two| {
+            let by_first = one.first.cmp(&two.first);
+            by_first.then_with(|| path_of(one).cmp(path_of(two)))
+        });
 
         let mut children = Dirents::default();
         children.dirents.reserve(entries.len());
@@ -131,6 +147,12 @@ impl Paths {
         }
         Ok(children)
     }
+}
+
+/// The path of an entry in the arena.
+fn path_at<'a>(paths: &'a [u8], entry: &Entry) -> Option<&'a [u8]> {
+    let (length, path) = paths.get(entry.begin as usize..)?.split_first_chunk()?;
+    path.get(..usize::from(u16::from_ne_bytes(*length)))
 }
 
 impl Dirents {

@@ -29,13 +29,43 @@ impl InodeTable {
     ) -> Result<Self, ManifestError> {
         let header = read_header(manifest, limits)?;
         let mut builder = Builder::new(header.root, owner);
-        // Each costs a hundred bytes of memory, and a hostile path can lead
-        // through one every two bytes.
-        builder.implied_max = manifest.len() as u64 / 24 + 10_000;
+        builder.memory = Memory::of(manifest.len());
         for resource in Resources::new(manifest, limits) {
             builder.add(resource?)?;
         }
         builder.finish()
+    }
+}
+
+/// How much memory the names of a manifest may take, and how much is left of it, in
+/// bytes.
+///
+/// While the table is made a name takes ten times as much as it may in a manifest, or
+/// fifty where a path leads through it. So there are 64 MiB, and three times the size of
+/// the manifest: a file with content has eighty bytes there besides its name, and leaves
+/// more than it takes. Only of more than a million directories with nothing in them
+/// could there be too many.
+struct Memory {
+    most: u64,
+    left: u64,
+}
+
+impl Memory {
+    /// Of one name, without its bytes: its inode, its place among the paths and then in
+    /// its directory, and what sorting takes.
+    const NAME: u64 = 96;
+
+    const fn of(manifest: usize) -> Self {
+        let most = (64 << 20) + 3 * manifest as u64;
+        Self { most, left: most }
+    }
+
+    /// Its bytes are there twice, in a path and by themselves.
+    fn take_name(&mut self, length: usize) -> Result<(), Rule> {
+        let cost = Self::NAME + 2 * length as u64;
+        let left = self.left.checked_sub(cost);
+        self.left = left.ok_or(Rule::Crowded(self.most))?;
+        Ok(())
     }
 }
 
@@ -49,7 +79,7 @@ struct Builder {
     contents: Vec<RichContent>,
     xattrs: Interned<XattrSet>,
     root_is_declared: bool,
-    implied_max: u64,
+    memory: Memory,
     statistics: Statistics,
 }
 
@@ -65,7 +95,7 @@ impl Builder {
             contents: Vec::new(),
             xattrs: Interned::default(),
             root_is_declared: root.is_some(),
-            implied_max: 0,
+            memory: Memory::of(0),
             statistics: Statistics::default(),
         };
         // Number 0 is "none at all".
@@ -99,6 +129,8 @@ impl Builder {
                 inode = self.add_inode(metadata.clone(), detail, content);
             }
             self.paths.add(path, inode)?;
+            let taken = self.memory.take_name(path.as_bytes().len());
+            taken.map_err(|rule| ManifestError::Tree(path.clone(), rule))?;
         }
         if u32::try_from(self.inodes.len().max(self.paths.count())).is_err() {
             return Err(capacity());
@@ -218,9 +250,8 @@ impl Inodes for Builder {
 
     fn add_implied(&mut self) -> Result<u32, Rule> {
         self.statistics.implied_directories += 1;
-        if self.statistics.implied_directories > self.implied_max {
-            return Err(Rule::Implied(self.implied_max));
-        }
+        // Its name is part of a path that is counted.
+        self.memory.take_name(0)?;
         if u32::try_from(self.inodes.len()).is_err() {
             return Err(Rule::Capacity);
         }
@@ -287,4 +318,26 @@ fn memory(table: &InodeTable) -> usize {
         + size_of_val(&*table.xattrs)
         + contents
         + xattrs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether so many names of a length are too many, each of which stands in so many
+    /// bytes of a manifest.
+    fn is_crowded(names: usize, length: usize, bytes: usize) -> bool {
+        let mut memory = Memory::of(names * bytes);
+        (0..names).any(|_| memory.take_name(length).is_err())
+    }
+
+    #[test]
+    fn a_tree_is_never_crowded() {
+        for length in [2, 10, 100, 4095] {
+            // A file with one digest; an empty directory, or a file without a digest.
+            assert!(!is_crowded(3_000_000, length, 80 + length), "{length}");
+            assert!(!is_crowded(1_000_000, length, 10 + length), "{length}");
+        }
+        assert!(is_crowded(4_000_000, 5, 10));
+    }
 }

@@ -153,9 +153,11 @@ pub enum Rule {
         /// What the parent is.
         file_type: FileType,
     },
-    /// Too many directories that nobody lists.
-    #[error("with it, paths lead through more than {0} directories that no resource lists")]
-    Implied(u64),
+    /// More names than a real tree has in a manifest of this size.
+    #[error(
+        "with it, the names in this manifest would take more than the {0} bytes of memory that one of its size may"
+    )]
+    Crowded(u64),
     /// Names and paths together are more than this program can count.
     #[error("there are too many names, or they are too long together")]
     Capacity,
