@@ -2,8 +2,10 @@
 
 use crate::path::ManifestPath;
 
-use super::decode::{Limits, field_at, read_at, read_header};
+use super::decode::{field_at, read_at};
 use super::error::ManifestError;
+use super::header::read_header;
+use super::limits::Limits;
 use super::model::{Kind, Metadata, Resource};
 use super::record::{Records, Section};
 

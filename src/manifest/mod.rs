@@ -7,30 +7,34 @@
 //! is what is mounted, verified and applied. Both go one resource at a time,
 //! so that memory does not grow with what the bytes pretend to hold.
 
+mod content;
 mod decode;
 mod encode;
 mod encoded;
 mod error;
 mod extension;
+mod header;
 mod index;
 mod json;
+mod limits;
 mod model;
 mod read_text;
 mod record;
+mod resource;
 mod schema;
 mod text;
 mod token;
 mod wire;
 
-pub use decode::{
-    Header, Limits, Resources, TARGET_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, read_header,
-};
+pub use decode::Resources;
 pub use encode::{EncodeError, Form};
 pub use encoded::Encoded;
 pub use error::{ManifestError, Place, PrintError, Rule, TextCause, TextError};
 pub use extension::{Extension, RecordedChunks, RecordedTime};
+pub use header::{Header, read_header};
 pub use index::{Indexed, PathIndex};
 pub use json::write_json;
+pub use limits::{Limits, TARGET_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX};
 pub use model::{
     AlternateStream, Carried, ChunkTable, Chunks, Content, DeviceNumber, HeaderCarried, Info, Kind,
     Manifest, Metadata, Resource, Timestamp, Xattr,
