@@ -1,10 +1,14 @@
 //! Which inodes the kernel has been told of and has not forgotten: it takes no
 //! content of others.
-
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! Requests come to several threads, so this can be wrong for a moment. That costs a read
+//! of a file, and gives nobody wrong content.
+//!
+//! Its tests are in `tests/models.rs`, which runs it with other locks.
 
 use crate::inode::Ino;
+
+use super::sync::{AtomicU64, Mutex, Ordering};
 
 /// One bit for each inode, and those that the kernel is being told of.
 #[derive(Debug)]
@@ -37,15 +41,22 @@ impl Known {
 
     /// A request has come, so that the replies before it have been had.
     pub(super) fn settle(&self) {
-        for ino in std::mem::take(&mut *self.announced.lock()) {
-            self.add(ino);
+        self.add_announced(&mut self.announced.lock());
+    }
+
+    /// The kernel has forgotten an inode. That is a request as well, and what was
+    /// announced before must not be added after it.
+    pub(super) fn remove(&self, ino: Ino) {
+        let mut announced = self.announced.lock();
+        self.add_announced(&mut announced);
+        if let Some(word) = self.word(ino) {
+            word.fetch_and(!bit(ino), Ordering::Relaxed);
         }
     }
 
-    /// The kernel has forgotten an inode.
-    pub(super) fn remove(&self, ino: Ino) {
-        if let Some(word) = self.word(ino) {
-            word.fetch_and(!bit(ino), Ordering::Relaxed);
+    fn add_announced(&self, announced: &mut Vec<Ino>) {
+        for ino in announced.drain(..) {
+            self.add(ino);
         }
     }
 
@@ -62,27 +73,4 @@ impl Known {
 
 const fn bit(ino: Ino) -> u64 {
     1 << (ino.0 % 64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn knows_what_it_was_told() {
-        let known = Known::new(65);
-        for ino in [1, 63, 64] {
-            assert!(!known.has(Ino(ino)));
-            known.add(Ino(ino));
-            assert!(known.has(Ino(ino)));
-        }
-        known.announce(vec![Ino(2), Ino(3)]);
-        assert!(!known.has(Ino(2)));
-        known.settle();
-        assert!(known.has(Ino(2)) && known.has(Ino(3)));
-        known.remove(Ino(63));
-        assert!(known.has(Ino(64)) && !known.has(Ino(63)));
-        known.add(Ino(u64::MAX));
-        assert!(!known.has(Ino(u64::MAX)));
-    }
 }

@@ -2,7 +2,11 @@
 //! requests into calls of [`crate::fs::Filesystem`] and what they return into
 //! replies; it mounts, and it unmounts what it mounted.
 
-use parking_lot as sync;
+/// The locks that `tests/models.rs` replaces by its own.
+mod sync {
+    pub(super) use parking_lot::{Condvar, Mutex};
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 mod adapter;
 mod answers;
@@ -22,6 +26,7 @@ mod owed;
 mod pool;
 mod push_queue;
 mod pusher;
+mod pushes;
 mod readers;
 mod requests;
 mod seats;

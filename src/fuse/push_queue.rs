@@ -7,8 +7,6 @@ use bytes::Bytes;
 
 use crate::inode::Ino;
 
-use super::pusher::Caught;
-
 /// How many files may wait. When there are more, the reader is faster than we
 /// are, and they are of no use.
 const WAITING_MAX: usize = 512;
@@ -39,6 +37,16 @@ pub(super) enum Step {
     Store(Ino, Bytes),
     /// To store a part of one, from this byte on.
     StorePart(Ino, u64, Bytes),
+}
+
+/// What became of a file that is asked for.
+pub(super) enum Caught {
+    /// It was not to be pushed.
+    No,
+    /// It was to be pushed, and has not been read yet.
+    Waiting,
+    /// It was to be pushed; here it is.
+    Ready(Bytes),
 }
 
 impl PushQueue {

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 
 use crate::fs::Filesystem;
 use crate::inode::Ino;
@@ -20,7 +19,8 @@ use super::guard::guard;
 use super::handoff::Handoff;
 use super::known::Known;
 use super::pool::Condition;
-use super::push_queue::{PushQueue, Step};
+use super::push_queue::{Caught, Step};
+use super::pushes::Pushes;
 use super::seats::Seats;
 
 /// How long a reader that has caught up is kept waiting, such that more than
@@ -43,25 +43,13 @@ pub(super) struct Pusher(Arc<Shared>);
 struct Shared {
     notifier: fuser::Notifier,
     filesystem: Arc<Filesystem>,
-    known: Arc<Known>,
     handoff: Arc<Handoff>,
-    queue: Mutex<PushQueue>,
-    changed: Condvar,
+    pushes: Pushes,
     /// Where threads sit while they do something.
     seats: Seats,
     threads: AtomicUsize,
     /// How many threads there are that are not stuck.
     usual: usize,
-}
-
-/// What became of a file that is asked for.
-pub(super) enum Caught {
-    /// It was not to be pushed.
-    No,
-    /// It was to be pushed, and has not been read yet.
-    Waiting,
-    /// It was to be pushed; here it is.
-    Ready(Bytes),
 }
 
 impl Pusher {
@@ -75,10 +63,8 @@ impl Pusher {
         let pusher = Self(Arc::new(Shared {
             notifier,
             filesystem,
-            known,
             handoff: Arc::default(),
-            queue: Mutex::default(),
-            changed: Condvar::new(),
+            pushes: Pushes::new(known),
             seats: Seats::new(count + STUCK_MAX),
             threads: AtomicUsize::new(0),
             usual: count,
@@ -98,7 +84,7 @@ impl Pusher {
         let live = threads.saturating_sub(stuck);
         if live < shared.usual {
             // What comes next may lie in the same place.
-            shared.queue.lock().forget_waiting();
+            shared.pushes.forget_waiting();
             let room = (shared.usual + STUCK_MAX).saturating_sub(threads);
             for _ in 0..(shared.usual - live).min(room) {
                 if shared.start().is_err() {
@@ -120,9 +106,7 @@ impl Pusher {
 
     /// Gives these files to the kernel, soon or not at all.
     pub(super) fn push(&self, files: Vec<Ino>) {
-        if !files.is_empty() && self.0.queue.lock().add(files) {
-            self.0.changed.notify_one();
-        }
+        self.0.pushes.add(files);
     }
 
     /// Stores all of a chunk of which a part was asked for.
@@ -132,28 +116,20 @@ impl Pusher {
 
     /// The same on one of the threads here.
     pub(super) fn store_chunk_later(&self, ino: Ino, begin: u64, chunk: Bytes) {
-        if self.0.queue.lock().add_part(ino, begin, chunk) {
-            self.0.changed.notify_one();
-        }
+        self.0.pushes.add_part(ino, begin, chunk);
     }
 
     /// Takes a file that is asked for out of those that are to be pushed. If it
     /// was among them, its reader is faster than we are.
     pub(super) fn catch(&self, ino: Ino) -> Caught {
-        let caught = self.0.queue.lock().take(ino);
-        if !matches!(caught, Caught::No) {
-            // The kernel may know more by now.
-            self.0.changed.notify_one();
-        }
-        caught
+        self.0.pushes.catch(ino)
     }
 
     /// Pushes on this thread for a moment.
     pub(super) fn help(&self) {
         let begin = Instant::now();
         while begin.elapsed() < HEAD_START {
-            let step = self.0.queue.lock().next(|ino| self.0.known.has(ino));
-            match step {
+            match self.0.pushes.next() {
                 Some(step) => self.0.go(step),
                 None => return,
             }
@@ -175,7 +151,7 @@ impl Shared {
     }
 
     fn work(&self) {
-        while let Some(step) = self.next() {
+        while let Some(step) = self.pushes.wait() {
             let seat = self.seats.take(Instant::now());
             self.go(step);
             drop(seat);
@@ -198,17 +174,6 @@ impl Shared {
         self.threads.fetch_update(set, get, one_less).is_ok()
     }
 
-    fn next(&self) -> Option<Step> {
-        let mut queue = self.queue.lock();
-        while !queue.closed {
-            if let Some(step) = queue.next(|ino| self.known.has(ino)) {
-                return Some(step);
-            }
-            self.changed.wait(&mut queue);
-        }
-        None
-    }
-
     fn go(&self, step: Step) {
         match step {
             Step::Store(ino, content) => self.store(ino, &content),
@@ -218,10 +183,8 @@ impl Shared {
                 let Ok(content) = guard(|| self.filesystem.read_ahead(ino)) else {
                     return;
                 };
-                if self.known.has(ino) {
+                if let Some(content) = self.pushes.checked(ino, content) {
                     self.store(ino, &content);
-                } else {
-                    self.queue.lock().keep(ino, content);
                 }
             }
         }
@@ -243,15 +206,14 @@ impl Shared {
 
 impl Drop for Pusher {
     fn drop(&mut self) {
-        self.0.queue.lock().closed = true;
-        self.0.changed.notify_all();
+        self.0.pushes.close();
     }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pusher")
-            .field("queue", &self.queue.lock())
+            .field("pushes", &self.pushes)
             .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use shuttle::rand::Rng;
+pub use shuttle::sync::atomic::{AtomicU64, Ordering};
 
 pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 pub struct MutexGuard<'a, T>(

@@ -1,9 +1,12 @@
+use super::shared::CLEAR_EVERY;
 use super::*;
 
 use crate::fuse::seats::STUCK_AFTER;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+
+use parking_lot::Mutex;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SIZE: Size = Size {
@@ -60,7 +63,7 @@ fn look_until(pool: &Pool<Task>, is_so: impl Fn(Condition) -> bool) {
 }
 
 fn threads(pool: &Pool<Task>) -> usize {
-    pool.0.state.lock().threads
+    pool.shared.state.lock().threads
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn one_file_does_not_have_all_threads() {
     drop(open);
     assert_eq!(hear.iter().take(61).filter(|file| *file == 2).count(), 61);
     look_until(&pool, |condition| !condition.is_busy);
-    assert!(pool.0.state.lock().turns.is_empty());
+    assert!(pool.shared.state.lock().turns.is_empty());
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn what_nobody_waits_for_is_not_begun() {
     for _ in 0..CLEAR_EVERY {
         pool.look_after(Instant::now() + STUCK_AFTER, Some(PATIENCE));
     }
-    assert_eq!(pool.0.state.lock().turns.waiting_on(Ino(2)), 5);
+    assert_eq!(pool.shared.state.lock().turns.waiting_on(Ino(2)), 5);
     drop(open);
     drop(say_wanted);
     assert_eq!(hear_wanted.iter().collect::<Vec<_>>(), [0, 2, 4, 6, 8]);
@@ -177,7 +180,7 @@ fn a_pulse_is_a_sign_of_life() {
     let (open, gate) = gate();
     let pulse = Arc::new(AtomicU64::new(7));
     pool.spawn(Ino(2), Beating(Arc::clone(&pulse), gate));
-    while pool.0.state.lock().at_work.is_empty() {
+    while pool.shared.state.lock().at_work.is_empty() {
         std::thread::yield_now();
     }
     let mut now = Instant::now();

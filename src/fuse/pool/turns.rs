@@ -1,10 +1,26 @@
 //! The jobs that wait, and the turns that their files take.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::inode::Ino;
 
-use super::Job;
+/// What a thread has to do.
+pub(in crate::fuse) trait Job: Send + 'static {
+    /// Does it.
+    fn run(self);
+
+    /// Whether anybody waits for it. If not, it is not begun.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    /// Something that counts on as long as it gets on, if it may take long.
+    fn pulse(&self) -> Option<Arc<AtomicU64>> {
+        None
+    }
+}
 
 /// Jobs on files. How many of them may be done at a time on one file, its share, is
 /// said each time.
@@ -88,6 +104,16 @@ impl<J: Job> Turns<J> {
         } else if !file.has_turn && file.running < share {
             file.has_turn = true;
             self.queue.push_back(number);
+        }
+    }
+
+    /// The share has grown: the files whose jobs it held back get their turns.
+    pub(super) fn widen(&mut self, share: usize) {
+        for (number, file) in &mut self.files {
+            if !file.has_turn && file.running < share && !file.waiting.is_empty() {
+                file.has_turn = true;
+                self.queue.push_back(*number);
+            }
         }
     }
 

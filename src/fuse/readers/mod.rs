@@ -35,7 +35,8 @@ use super::handoff::Handoff;
 use super::known::Known;
 use super::owed::{Owed, Watch};
 use super::pool::{Pool, Size};
-use super::pusher::{Caught, Pusher};
+use super::push_queue::Caught;
+use super::pusher::Pusher;
 use super::seats::{STUCK_AFTER, Seats};
 
 use job::{Job, SMALL_READ, Wanted, part};

@@ -1,51 +1,13 @@
-//! What is kept: made once for all, thrown away while somebody reads it, and stored in
-//! the kernel unless it is being asked for.
+//! What is kept: made once for all, and thrown away while somebody reads it.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use shuttle::thread;
 
 use super::cache::ByteCache;
-use super::handoff::Handoff;
-use super::inode::Ino;
 use super::shared::Shared;
-use super::try_orders;
-
-/// In one order: what a file does by itself.
-fn by_itself(model: impl Fn() + Send + Sync + 'static) {
-    shuttle::check_random(model, 1);
-}
-
-#[test]
-fn a_cache_keeps_what_was_used_last() {
-    by_itself(|| {
-        let cache = ByteCache::new(10);
-        for (key, bytes) in [(1, 4), (2, 4), (1, 5), (3, 11)] {
-            cache.put(key, key, bytes);
-        }
-        assert_eq!(cache.get(&1), Some(1));
-        assert_eq!(cache.get(&3), None);
-        cache.put(4, 4, 5);
-        assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), None));
-        cache.put(1, 1, 5);
-        assert_eq!((cache.get(&4), cache.get(&1)), (Some(4), Some(1)));
-        assert_eq!(cache.bytes(), 10);
-    });
-}
-
-#[test]
-fn a_cache_keeps_one_where_it_must() {
-    by_itself(|| {
-        let cache = ByteCache::keeping_one(0);
-        cache.put(1, 1, 4);
-        assert_eq!(cache.get(&1), Some(1));
-        cache.put(2, 2, 5);
-        assert_eq!((cache.get(&1), cache.get(&2)), (None, Some(2)));
-        assert_eq!(cache.bytes(), 5);
-    });
-}
+use crate::try_orders;
 
 /// A table, or a block: which file it is of, and how many there were when it was made.
 type Made = Arc<(u64, u64)>;
@@ -129,62 +91,5 @@ fn eviction_takes_nothing_from_a_reader() {
         for weak in weak.iter().filter_map(|weak| weak.upgrade()) {
             assert!(kept.iter().any(|kept| Arc::ptr_eq(kept, &weak)));
         }
-    });
-}
-
-#[test]
-fn a_file_is_read_or_stored() {
-    by_itself(|| {
-        let handoff = Handoff::default();
-        let content = Bytes::from_static(b"content");
-        assert_eq!(handoff.begin_read(Ino(2)), None);
-        assert_eq!(handoff.begin_read(Ino(2)), None);
-        handoff.end_read(Ino(2));
-        handoff.store(Ino(2), &content, || panic!("stored while it is read"));
-        handoff.end_read(Ino(2));
-        let mut stored = false;
-        handoff.store(Ino(2), &content, || {
-            stored = true;
-            assert_eq!(handoff.begin_read(Ino(2)), Some(content.clone()));
-            assert_eq!(handoff.begin_read(Ino(3)), None);
-        });
-        assert!(stored);
-        assert_eq!(handoff.begin_read(Ino(2)), None);
-    });
-}
-
-/// Storing would wait in the kernel for the page that is being read, and the read for
-/// whoever stores.
-#[test]
-fn no_file_is_stored_while_it_is_read() {
-    try_orders(|| {
-        let handoff = Arc::new(Handoff::default());
-        let content = Bytes::from_static(b"content");
-        let reads = Arc::new(AtomicUsize::new(0));
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                let (handoff, reads) = (Arc::clone(&handoff), Arc::clone(&reads));
-                thread::spawn(move || match handoff.begin_read(Ino(2)) {
-                    Some(content) => assert_eq!(content, "content"),
-                    None => {
-                        reads.fetch_add(1, Ordering::SeqCst);
-                        thread::yield_now();
-                        reads.fetch_sub(1, Ordering::SeqCst);
-                        handoff.end_read(Ino(2));
-                    }
-                })
-            })
-            .collect();
-        let still = Arc::clone(&reads);
-        handoff.store(Ino(2), &content, || {
-            assert_eq!(still.load(Ordering::SeqCst), 0);
-            thread::yield_now();
-            assert_eq!(still.load(Ordering::SeqCst), 0);
-        });
-        for reader in readers {
-            reader.join().unwrap();
-        }
-        // Nobody reads or stores it any more.
-        assert_eq!(handoff.begin_read(Ino(2)), None);
     });
 }
