@@ -151,7 +151,8 @@ impl<R, A> Owed<R, A> {
     }
 
     /// Waits for a while; if nothing is owed and nothing else goes on, until there
-    /// is something again.
+    /// is something again. Not yet if something came since the last time: waking whoever
+    /// sleeps costs the one who takes a request.
     pub(super) fn wait(&self, tick: Duration, is_busy: bool, seen: &mut u64) -> Watch {
         let mut state = self.state.lock();
         let is_quiet = !is_busy

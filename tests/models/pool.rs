@@ -20,9 +20,9 @@ use shuttle::thread::JoinHandle;
 
 use super::seats::STUCK_AFTER;
 use crate::inode::Ino;
-use crate::try_orders;
+use crate::{by_itself, try_orders};
 use shared::{Shared, Size};
-use turns::Job;
+use turns::{Job, Turns};
 
 struct Task(Box<dyn FnOnce() + Send>);
 
@@ -74,6 +74,31 @@ fn end(pool: &Pool, threads: Vec<JoinHandle<()>>) {
     let state = pool.state.lock();
     assert!(state.at_work.is_empty());
     assert_eq!(state.threads, 0);
+}
+
+/// A turn that was given while a file might have two threads counts for nothing once it
+/// may have one.
+#[test]
+fn a_share_that_falls_holds_turns_back() {
+    by_itself(|| {
+        let mut turns = Turns::default();
+        let add = |turns: &mut Turns<Task>, file| turns.add(Ino(file), Task(Box::new(|| {})), 2);
+        let next = |turns: &mut Turns<Task>, share| turns.next(share).map(|(file, _)| file.0);
+        for file in [2, 2, 2, 3] {
+            add(&mut turns, file);
+        }
+        assert_eq!(next(&mut turns, 2), Some(2));
+        assert_eq!(next(&mut turns, 1), Some(3));
+        assert_eq!((next(&mut turns, 1), turns.waiting()), (None, 0));
+        turns.done(Ino(2), 1);
+        assert_eq!(next(&mut turns, 1), Some(2));
+        turns.widen(2);
+        assert_eq!(next(&mut turns, 2), Some(2));
+        for file in [2, 2, 3] {
+            turns.done(Ino(file), 2);
+        }
+        assert!(turns.is_empty());
+    });
 }
 
 /// A file gets all threads but one, and does get them: its jobs wait for each other here,
