@@ -14,6 +14,15 @@ pub struct Counters {
     pub log_suppressed: u64,
 }
 
+impl Counters {
+    /// Refusals of content, for whatever reason.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        let counts = self.refused.values();
+        counts.fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
 /// As Prometheus reads it, with every reason, so that none appears late.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

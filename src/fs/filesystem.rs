@@ -15,7 +15,6 @@ use super::attributes::{Attributes, Statfs};
 use super::cache::CopyCache;
 use super::counters::Counters;
 use super::errno::FsError;
-use super::introspect::About;
 use super::options::Presentation;
 use super::refusals::Refusals;
 use super::shutdown::{OnRefusal, Shutdown};
@@ -120,6 +119,12 @@ impl Filesystem {
         let last = self.refusals.last(ino);
         let ended = || self.shut_down_by().map(|_| "reason=shutdown".to_owned());
         last.map(|error| error.refused().to_string()).or_else(ended)
+    }
+
+    /// The digest of the manifest, if it was told.
+    #[must_use]
+    pub const fn manifest(&self) -> Option<&Digest> {
+        self.manifest.as_ref()
     }
 
     /// Who vouches for the manifest.
@@ -253,16 +258,7 @@ impl Filesystem {
         // What the mount tells about itself it tells to the last.
         let inode = self.table.get(ino).ok_or(FsError::NoInode)?;
         if self.options.introspect {
-            let about = About {
-                manifest: self.manifest.as_ref(),
-                voucher: &self.voucher,
-                refusals: self.refusals.count(),
-                refusal: &|| self.last_refusal(ino),
-                counters: &|| self.counters(),
-                stalls: self.stalls(),
-                copies: self.cache.as_ref().map(|cache| &cache.counters),
-            };
-            if let Some(value) = about.value(name, inode) {
+            if let Some(value) = self.introspected(name, inode) {
                 return Ok(Cow::Owned(value));
             }
         } else if !self.statistics().has_xattrs {

@@ -34,7 +34,6 @@ struct State {
     /// Files that had a line, up to [`FILES_MAX`].
     seen: HashSet<FileId>,
     last: LruCache<FileId, VerifyError>,
-    count: u64,
     counts: BTreeMap<Word, u64>,
     all_suppressed: u64,
     lines: u32,
@@ -47,7 +46,6 @@ impl Default for Refusals {
         Self(Mutex::new(State {
             seen: HashSet::new(),
             last: LruCache::new(NonZeroUsize::new(LAST_MAX).unwrap_or(NonZeroUsize::MIN)),
-            count: 0,
             counts: BTreeMap::new(),
             all_suppressed: 0,
             lines: BURST,
@@ -75,11 +73,6 @@ impl Refusals {
         }
     }
 
-    /// How many there were.
-    pub(super) fn count(&self) -> u64 {
-        self.0.lock().count
-    }
-
     /// The last one of a file, unless there were many others since.
     pub(super) fn last(&self, ino: Ino) -> Option<VerifyError> {
         self.0.lock().last.peek(&FileId(ino.0)).cloned()
@@ -98,7 +91,6 @@ impl Refusals {
 impl State {
     /// Whether there may be a line now, and how many had none before it.
     fn take(&mut self, now: Instant, is_first: bool) -> Option<u64> {
-        self.count = self.count.saturating_add(1);
         while self.lines < BURST && now.duration_since(self.refilled) >= REFILL {
             self.refilled += REFILL;
             self.lines += 1;
@@ -138,6 +130,5 @@ mod tests {
         }
         assert!((100..150).contains(&lines), "{lines}");
         assert_eq!(told + state.suppressed, 1_000_000);
-        assert_eq!(state.count, 1_000_000);
     }
 }

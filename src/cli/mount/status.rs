@@ -28,10 +28,6 @@ pub(super) struct Facts {
     pub filesystem: Arc<Filesystem>,
     pub requests: Arc<Requests>,
     pub sandbox: sandbox::Report,
-    /// The manifest, by the digest that another mount could be held to.
-    pub manifest: String,
-    /// Who vouches for it.
-    pub trust: String,
     /// How many workers there were before.
     pub restarts: u32,
     /// How many manifests there were before.
@@ -49,8 +45,9 @@ struct Status<'a> {
     uptime_seconds: u64,
     worker_restarts: u32,
     reloads: u32,
-    manifest: &'a str,
-    trust: &'a str,
+    /// By the digest that another mount could be held to.
+    manifest: Option<String>,
+    trust: String,
     sandbox: &'a sandbox::Report,
     inodes: u64,
     files: u64,
@@ -78,8 +75,8 @@ impl Facts {
             uptime_seconds: self.since.elapsed().as_secs(),
             worker_restarts: self.restarts,
             reloads: self.reloads,
-            manifest: &self.manifest,
-            trust: &self.trust,
+            manifest: self.filesystem.manifest().map(ToString::to_string),
+            trust: self.filesystem.voucher().to_string(),
             sandbox: &self.sandbox,
             inodes: statistics.inodes,
             files: statistics.files,
@@ -87,7 +84,7 @@ impl Facts {
             requests: self.requests.count(),
             requests_in_flight: self.requests.in_flight(),
             requests_lost: self.lost.load(Ordering::Relaxed),
-            refusals: counters.refused.values().sum(),
+            refusals: counters.refusals(),
             refusals_by_reason: refused
                 .map(|(word, count)| (word.as_str(), *count))
                 .collect(),
@@ -101,18 +98,11 @@ impl Facts {
     fn answer(&self, question: &[u8]) -> io::Result<String> {
         let question = question.trim_ascii_end();
         if let Some(ino) = question.strip_prefix(b"refusal ") {
-            let ino = std::str::from_utf8(ino).map(str::parse);
-            let Ok(Ok(ino)) = ino else {
-                return Err(io::ErrorKind::InvalidInput.into());
-            };
-            return Ok(self.filesystem.last_refusal(Ino(ino)).unwrap_or_default());
+            let ino = Ino(number(ino)?);
+            return Ok(self.filesystem.last_refusal(ino).unwrap_or_default());
         }
         if let Some(lost) = question.strip_prefix(b"requests ") {
-            let lost = std::str::from_utf8(lost).map(str::parse);
-            let Ok(Ok(lost)) = lost else {
-                return Err(io::ErrorKind::InvalidInput.into());
-            };
-            self.lost.fetch_max(lost, Ordering::Relaxed);
+            self.lost.fetch_max(number(lost)?, Ordering::Relaxed);
             let (taken, in_flight) = (self.requests.count(), self.requests.in_flight());
             return Ok(format!("{taken} {in_flight}\n"));
         }
@@ -150,14 +140,22 @@ impl Facts {
     }
 }
 
+fn number(text: &[u8]) -> io::Result<u64> {
+    let number = std::str::from_utf8(text).map(str::parse);
+    match number {
+        Ok(Ok(number)) => Ok(number),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 /// One line for each figure (Prometheus, text-based exposition format).
 fn metrics(status: &Status<'_>) -> String {
     let label = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut text = format!(
         "# TYPE continuity_info gauge\ncontinuity_info{{version=\"{}\",manifest=\"{}\",trust=\"{}\",sandbox=\"{}\"}} 1\n",
         status.version,
-        label(status.manifest),
-        label(status.trust),
+        label(status.manifest.as_deref().unwrap_or_default()),
+        label(&status.trust),
         status.sandbox.mode,
     );
     for (name, kind, value) in [

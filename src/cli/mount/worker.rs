@@ -252,11 +252,9 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
     drop(connection);
     if let Some(socket) = status {
         let facts = Facts {
-            trust: filesystem.voucher().to_string(),
             filesystem,
             requests: session.requests(),
             sandbox: confined,
-            manifest: digest.to_string(),
             restarts: counts.restarts,
             reloads: counts.reloads,
             lost: counts.lost.into(),
