@@ -522,7 +522,7 @@ fn an_open_does_not_wait_for_ever() {
     let device = unserved.connection().as_fd().try_clone_to_owned().unwrap();
     let session = Session::start(device, Arc::new(filesystem)).unwrap();
     let server = thread::spawn(|| session.serve());
-    let mount = unserved.attach().unwrap();
+    let mount = unserved.attach(None).unwrap();
     let open = |name: &str| {
         let start = Instant::now();
         (File::open(place.join(name)).unwrap(), start.elapsed())

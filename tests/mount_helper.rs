@@ -605,6 +605,13 @@ mount -N $pid -t continuity "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree"
 not grep -q " $PWD/mount fuse.continuity " /proc/self/mounts
 grep -q " $PWD/mount fuse.continuity " /proc/$pid/mounts
 test "$(nsenter -m -t $pid cat "$PWD/mount/file")" = content
+# The next worker finds its way there, too.
+worker() {
+    nsenter -m -t $pid "$CONTINUITY" mounts --json | grep -F "\"$PWD/mount\"" | sed 's/.*"worker":\([0-9]*\).*/\1/'
+}
+first=$(worker); kill -s KILL $first
+test "$(nsenter -m -t $pid cat "$PWD/mount/file")" = content
+until test "$(worker || true)" != $first; do sleep 0.05; done
 nsenter -m -t $pid umount "$PWD/mount"
 echo >wait; wait $other
 status=0; "$HELPER" manifest mount -N /dev/null -o backing=tree 2>error || status=$?

@@ -137,7 +137,12 @@ impl Command {
         quiet: bool,
         words: &[OsString],
         is_supervisor: bool,
+        verbosity: Verbosity,
     ) -> Result<Outcome, Failure> {
+        // What looks after a mount gives up rights first, while there is no thread yet.
+        if !matches!(self, Self::Mount(_)) {
+            verbosity.init();
+        }
         match self {
             Self::Build(arguments) => build::run(arguments, quiet),
             Self::Verify(arguments) => verify::run(arguments, quiet),
@@ -145,7 +150,7 @@ impl Command {
             Self::Check(arguments) => check::run(arguments, quiet),
             Self::Apply(arguments) => apply::run(arguments, quiet),
             Self::Copy(arguments) => copy::run(arguments, quiet),
-            Self::Mount(arguments) => mount::run(arguments, words, is_supervisor),
+            Self::Mount(arguments) => mount::run(arguments, words, is_supervisor, verbosity),
             Self::Mounts(arguments) => mounts::run(arguments),
             Self::Umount(arguments) => umount::run(arguments),
             Self::Audit(arguments) => audit::run(arguments, quiet),
@@ -190,10 +195,7 @@ pub fn main() -> ExitCode {
     let result = match (worker, &arguments.command) {
         // It starts its log itself, when it is ready to.
         (Some(role), Command::Mount(arguments)) => mount::work(arguments, role, verbosity),
-        (_, command) => {
-            verbosity.init();
-            command.run(arguments.quiet, &words, is_supervisor)
-        }
+        (_, command) => command.run(arguments.quiet, &words, is_supervisor, verbosity),
     };
     logging::finish();
     match result {

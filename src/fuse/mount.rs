@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::escape::Escaped;
-use crate::sys::mount::{DetachedMount, FuseMountOptions, MountAttributes, MountIdentity};
+use crate::sys::mount::{
+    DetachedMount, FuseControl, FuseMountOptions, MountAttributes, MountIdentity,
+};
+use crate::sys::namespace::Outside;
 use crate::sys::served::Server;
 use crate::sys::{self, Errno};
 
@@ -189,15 +192,19 @@ impl Unserved {
         self.identity.device()
     }
 
-    /// Moves it into its place, once it answers. It is in nobody's way before.
+    /// Moves it into its place, once it answers. It is in nobody's way before. What
+    /// takes the right to mount is done by `mounter`, if there is one.
     ///
     /// # Errors
     /// See [`MountError`]; nothing stays mounted.
-    pub fn attach(self) -> Result<Mounted, MountError> {
+    pub fn attach(self, mounter: Option<&Outside>) -> Result<Mounted, MountError> {
         let by = match self.mount {
             Unattached::Ours(mount, spot) => {
-                mount.ask().map_err(MountError::Silent)?;
-                mount.attach(spot.as_fd()).map_err(MountError::Refused)?;
+                let attach = move || {
+                    mount.ask().map_err(MountError::Silent)?;
+                    mount.attach(spot.as_fd()).map_err(MountError::Refused)
+                };
+                Outside::run_in(mounter, attach).map_err(MountError::Silent)??;
                 None
             }
             Unattached::Visible(by) => {
@@ -214,7 +221,7 @@ impl Unserved {
         let _ = sys::mount::set_read_ahead(self.identity.device(), READ_AHEAD_KIB);
         let place = Place::new(&self.connection, self.identity, self.path, by, self.options);
         let place = place.map_err(MountError::Silent)?;
-        Ok(Mounted::watched(place, self.connection))
+        Ok(Mounted::watched(place, self.connection, mounter))
     }
 }
 
@@ -226,7 +233,7 @@ fn open_spot(path: &Path) -> io::Result<OwnedFd> {
         match sys::served::server(&spot, FILE_SYSTEM)? {
             Server::There => return Ok(spot),
             Server::Gone => {}
-            Server::Missing(mount) => sys::mount::abort(mount)?,
+            Server::Missing(mount) => FuseControl::open(mount)?.abort()?,
         }
         if sys::process::user().0 == 0 {
             sys::mount::detach(&spot)?;

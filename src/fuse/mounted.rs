@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::sys;
 use crate::sys::descriptor::{Readiness, wait_readable};
-use crate::sys::mount::{MountIdentity, Whereabouts};
+use crate::sys::mount::{FuseControl, MountIdentity, Whereabouts};
+use crate::sys::namespace::Outside;
 
 use super::connection::Connection;
 use super::mount::{By, MountOptions};
@@ -19,6 +20,8 @@ use super::mount::{By, MountOptions};
 pub struct Mounted {
     place: Arc<Place>,
     connection: Connection,
+    /// What the kernel lets whoever has mounted it do with the connection.
+    control: Option<Arc<FuseControl>>,
 }
 
 /// Where it is mounted, and what is needed to take it away.
@@ -42,10 +45,20 @@ pub(super) struct Place {
 pub struct Unmounter(Arc<Place>);
 
 impl Mounted {
-    pub(super) fn watched(place: Place, connection: Connection) -> Self {
+    pub(super) fn watched(place: Place, connection: Connection, mounter: Option<&Outside>) -> Self {
+        let mount = place.mount;
+        let control = Outside::run_in(mounter, move || FuseControl::open(mount));
+        let control = control.flatten().map(Arc::new);
+        let control = control
+            .inspect_err(|error| log::debug!("the connection cannot be controlled: {error}"))
+            .ok();
         let place = Arc::new(place);
         watch(Arc::clone(&place));
-        Self { place, connection }
+        Self {
+            place,
+            connection,
+            control,
+        }
     }
 
     /// Looks after a filesystem again that another process has mounted by its own
@@ -58,11 +71,12 @@ impl Mounted {
         mount: MountIdentity,
         path: PathBuf,
         options: MountOptions,
+        mounter: Option<&Outside>,
     ) -> io::Result<Self> {
         let place = Place::new(&connection, mount, path, None, options)?;
         match place.locate()? {
             Whereabouts::Gone => Err(io::ErrorKind::NotFound.into()),
-            _ => Ok(Self::watched(place, connection)),
+            _ => Ok(Self::watched(place, connection, mounter)),
         }
     }
 
@@ -106,12 +120,19 @@ impl Mounted {
     /// using it gets errors from now on. Where only root may do that, and we are
     /// not, nothing happens.
     pub fn abort(&self) {
+        let Some(control) = &self.control else { return };
         if !self.place.is_there() {
             return;
         }
-        if let Err(error) = sys::mount::abort(self.place.mount) {
+        if let Err(error) = control.abort() {
             log::debug!("cannot end the connection to the kernel: {error}");
         }
+    }
+
+    /// What tells how many wait for an answer, where we may know.
+    #[must_use]
+    pub fn control(&self) -> Option<Arc<FuseControl>> {
+        self.control.clone()
     }
 
     /// Takes it away from its place, so that something else can be mounted there.

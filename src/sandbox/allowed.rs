@@ -17,7 +17,7 @@ pub(super) struct Group {
 /// A call, and with what it is allowed.
 pub(super) struct Call {
     /// What it is called in the C library's headers.
-    constant: &'static str,
+    pub constant: &'static str,
     pub number: c_long,
     /// Any of these; without one, anything.
     pub only: Vec<SeccompRule>,
@@ -51,6 +51,7 @@ macro_rules! call {
         }
     };
 }
+pub(super) use {call, calls};
 
 // Commands of ioctl(2), which libc does not have for every system:
 // linux/fuse.h and linux/fs.h.
@@ -237,15 +238,15 @@ pub(super) fn absent() -> Result<Vec<Call>> {
 const SOCKET_TYPE: i32 = 0xf;
 
 /// An int as the kernel sees it in the lower half of a register.
-fn arg(value: i32) -> u64 {
+pub(super) fn arg(value: i32) -> u64 {
     u64::from(value.cast_unsigned())
 }
 
-fn when(place: u8, is: Is, value: u64) -> Result<SeccompCondition> {
+pub(super) fn when(place: u8, is: Is, value: u64) -> Result<SeccompCondition> {
     SeccompCondition::new(place, Width::Dword, is, value)
 }
 
-fn masked(place: u8, mask: u64, value: u64) -> Result<SeccompCondition> {
+pub(super) fn masked(place: u8, mask: u64, value: u64) -> Result<SeccompCondition> {
     when(place, Is::MaskedEq(mask), value)
 }
 

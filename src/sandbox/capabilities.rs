@@ -5,18 +5,59 @@
 //! open_by_handle_at(2), which is not on the list of system calls.
 
 use std::io;
+use std::path::Path;
 
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 
-use super::{Cause, Confinement, State};
+use crate::sys::confine;
+
+use super::{Cause, Confinement, State, Supervision};
 
 pub(super) fn drop_others(confinement: &Confinement<'_>) -> Result<State, Cause> {
-    let had = caps::read(None, CapSet::Permitted).map_err(refused)?;
     let mut kept = CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]);
     if confinement.passthrough {
         kept.insert(Capability::CAP_SYS_ADMIN);
     }
+    keep(kept)
+}
+
+/// What a supervisor has no use for. It unmounts and makes read-only (`CAP_SYS_ADMIN`)
+/// and opens manifests and keys (`CAP_DAC_READ_SEARCH`); its workers have no more than it
+/// has, and give up the rest of that (`CAP_SETPCAP`). To find a process or a namespace of
+/// somebody else's (`CAP_SYS_PTRACE`, `CAP_SYS_CHROOT`) is over when it is mounted.
+pub(super) fn drop_unneeded(supervision: &Supervision) -> Result<State, Cause> {
+    let mut kept = CapsHashSet::from([
+        Capability::CAP_SYS_ADMIN,
+        Capability::CAP_DAC_READ_SEARCH,
+        Capability::CAP_SETPCAP,
+    ]);
+    if supervision.enters {
+        kept.insert(Capability::CAP_SYS_CHROOT);
+    }
+    if overrides(supervision)? {
+        kept.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    keep(kept)
+}
+
+/// Whether a worker can be run, or write its log, only by overriding what is
+/// permitted to others.
+fn overrides(supervision: &Supervision) -> Result<bool, Cause> {
+    let capability = Capability::CAP_DAC_OVERRIDE;
+    if !caps::has_cap(None, CapSet::Effective, capability).map_err(refused)? {
+        return Ok(false);
+    }
+    caps::drop(None, CapSet::Effective, capability).map_err(refused)?;
+    let can_do_without = confine::can_run(Path::new("/proc/self/exe"))
+        && supervision.log.as_deref().is_none_or(confine::can_write);
+    caps::raise(None, CapSet::Effective, capability).map_err(refused)?;
+    Ok(!can_do_without)
+}
+
+/// Keeps these, as far as they are there.
+fn keep(mut kept: CapsHashSet) -> Result<State, Cause> {
+    let had = caps::read(None, CapSet::Permitted).map_err(refused)?;
     kept.retain(|capability| had.contains(capability));
 
     let has_bounds = drop_bounds(&kept)?;

@@ -14,16 +14,20 @@
 //! | capabilities | all but `CAP_DAC_READ_SEARCH` | `capabilities.rs` |
 //! | seccomp | every system call that is not on a list | `seccomp.rs` |
 //!
+//! [`supervise`] takes less, from the process that looks after a mount.
+//!
 //! The layers overlap on purpose: a file outside cannot be written to because
 //! landlock says so, and because no call that could is on the list.
 
 mod allowed;
 mod capabilities;
 mod descriptors;
+mod forbidden;
 mod landlock;
 mod limits;
 mod report;
 mod seccomp;
+mod supervise;
 
 use std::fmt;
 use std::io;
@@ -37,6 +41,7 @@ use crate::sys::confine;
 
 pub use report::{LayerState, Report, State};
 pub use seccomp::Purpose;
+pub use supervise::{Supervision, supervise};
 
 /// What the process may still do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -237,6 +242,18 @@ pub fn enter_layers(
 /// When the list cannot be made; it can.
 pub fn calls(confinement: &Confinement<'_>) -> Result<Vec<Purpose>, SandboxError> {
     seccomp::calls(confinement).map_err(|cause| SandboxError::Layer {
+        layer: Layer::Seccomp,
+        cause,
+    })
+}
+
+/// Names and numbers of the system calls that fail where [`supervise`] was called; some
+/// of them only with certain arguments.
+///
+/// # Errors
+/// When the list cannot be made; it can.
+pub fn forbidden(supervision: &Supervision) -> Result<Vec<(&'static str, i64)>, SandboxError> {
+    seccomp::not_allowed(supervision).map_err(|cause| SandboxError::Layer {
         layer: Layer::Seccomp,
         cause,
     })

@@ -16,7 +16,7 @@ use seccompiler::{
 };
 
 use super::allowed::{self, Call};
-use super::{Cause, Confinement, State, Violation};
+use super::{Cause, Confinement, State, Supervision, Violation, forbidden};
 
 /// What each group of calls is for, and their names.
 pub(super) fn calls(confinement: &Confinement<'_>) -> Result<Vec<Purpose>, Cause> {
@@ -38,6 +38,29 @@ pub(super) fn install(confinement: &Confinement<'_>, violation: Violation) -> Re
         Violation::Refuse => "any other fails",
     };
     Ok(State::Full(format!("{} calls, {others}", filters.count)))
+}
+
+/// The names and numbers of what a supervisor must not call.
+pub(super) fn not_allowed(supervision: &Supervision) -> Result<Vec<(&'static str, i64)>, Cause> {
+    let calls = forbidden::calls(supervision).map_err(|error| not_built(&error))?;
+    Ok(calls
+        .iter()
+        .map(|call| (call.name(), call.number))
+        .collect())
+}
+
+/// Forbids some calls; all others are allowed.
+pub(super) fn forbid(supervision: &Supervision) -> Result<State, Cause> {
+    let build = || -> Result<(usize, BpfProgram), BackendError> {
+        let rules = to_rules(forbidden::calls(supervision)?);
+        let count = rules.len();
+        let refusal = SeccompAction::Errno(number(libc::EPERM));
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, ARCH)?;
+        Ok((count, filter.try_into()?))
+    };
+    let (count, filter) = build().map_err(|error| not_built(&error))?;
+    load(&filter)?;
+    Ok(State::Full(format!("{count} calls fail")))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -4,14 +4,16 @@ use std::fs::File;
 use std::io;
 use std::process::Command;
 
-use crate::fuse::{Turn, Unserved};
+use crate::fuse::{MountError, Turn, Unserved};
 use crate::sys::mount::open_fuse_device;
+use crate::sys::namespace::Outside;
 
 use super::ask::ControlSocket;
 use super::error::{not_ready, not_told};
 use super::kept::{Kept, Resumed};
 use super::lost;
 use super::message::{Counts, FromWorker, ToWorker};
+use super::mounter::Mounter;
 use super::served::{Served, Tools};
 use super::socket::StatusSocket;
 use super::worker::{self, Worker};
@@ -57,12 +59,14 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         let unserved = match self.plan.given.take() {
             Some(device) => Unserved::take_over(device)?,
             None => {
-                Unserved::mount_through(&self.plan.mountpoint, self.plan.options.clone(), || {
-                    match &self.plan.outside {
-                        Some(outside) => outside.run(open_fuse_device)?,
-                        None => open_fuse_device(),
-                    }
-                })?
+                let (path, options) = (self.plan.mountpoint.clone(), self.plan.options.clone());
+                let outside = self.plan.outside.clone();
+                let mount = move || {
+                    Unserved::mount_through(&path, options, || {
+                        Outside::run_in(outside.as_ref(), open_fuse_device)?
+                    })
+                };
+                Outside::run_in(self.mounter(), mount).map_err(MountError::Silent)??
             }
         };
         let connection = unserved.connection();
@@ -75,17 +79,22 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             status: self.bind(unserved.device_number()),
             copies: self.copies()?,
             is_kept: self.plan.hand_over && self.plan.keeping.is_some(),
+            confined: self.plan.confined.clone(),
         };
         let worker = tools.serve(worker, connection, Turn::First, self.counts())?;
         // Nothing has been asked yet, so nothing comes again now.
         let can_hand_over = self.plan.hand_over && connection.resend().is_ok();
         let control = self.bind_control(unserved.device_number(), can_hand_over);
         let served = Served {
-            mounted: unserved.attach()?,
+            mounted: unserved.attach(self.mounter())?,
             tools,
             control,
             can_hand_over,
         };
+        match &mut self.plan.mounter {
+            Some(mounter) if !can_hand_over => mounter.has_mounted()?,
+            mounter => *mounter = None,
+        }
         self.look_after(&served);
         Ok((served, worker))
     }
@@ -99,15 +108,20 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         emptied.map(Some).map_err(SupervisorError::Worker)
     }
 
+    fn mounter(&self) -> Option<&Outside> {
+        self.plan.mounter.as_ref().map(Mounter::thread)
+    }
+
     /// Goes on with what was left of a mount. If that cannot be, nothing is left of it.
     pub(super) fn resume(&mut self, kept: Kept) -> Result<(Served, Worker), SupervisorError> {
-        let resumed = kept.resume(self.plan.options.clone());
+        let resumed = kept.resume(self.plan.options.clone(), self.mounter());
         let Resumed {
             mounted,
             view,
             init,
             copies,
         } = resumed.map_err(SupervisorError::NotResumed)?;
+        self.plan.mounter = None;
         let device_number = mounted.device_number();
         self.view = view;
         let served = Served {
@@ -117,6 +131,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 status: self.bind(device_number),
                 copies,
                 is_kept: true,
+                confined: self.plan.confined.clone(),
             },
             control: self.bind_control(device_number, true),
             mounted,

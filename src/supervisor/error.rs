@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use thiserror::Error;
 
 use crate::fuse::MountError;
+use crate::sandbox::SandboxError;
 
 use super::message::FromWorker;
 use super::worker::{Ended, Worker};
@@ -25,6 +26,9 @@ pub enum SupervisorError {
     /// Mounting failed.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// What it has no use for any more cannot be given up.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// What was left of the mount is of no use.
     #[error("cannot go on with the mount as it was left: {0}")]
     NotResumed(#[source] io::Error),

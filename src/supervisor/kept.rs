@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::fuse::{Connection, MountOptions, Mounted};
 use crate::sys::descriptor;
 use crate::sys::mount::MountIdentity;
+use crate::sys::namespace::Outside;
 
 use super::served::Tools;
 use super::view::View;
@@ -214,15 +215,19 @@ impl Kept {
     ///
     /// # Errors
     /// As umount(2).
-    pub fn end(self) -> io::Result<()> {
-        let Resumed { mounted, .. } = self.resume(MountOptions::default())?;
+    pub fn end(self, mounter: Option<&Outside>) -> io::Result<()> {
+        let Resumed { mounted, .. } = self.resume(MountOptions::default(), mounter)?;
         let detached = mounted.detach();
         mounted.abort();
         detached.map(drop)
     }
 
     /// The mount, and all that belongs to it.
-    pub(super) fn resume(self, options: MountOptions) -> io::Result<Resumed> {
+    pub(super) fn resume(
+        self,
+        options: MountOptions,
+        mounter: Option<&Outside>,
+    ) -> io::Result<Resumed> {
         let State {
             mount,
             path,
@@ -230,7 +235,7 @@ impl Kept {
             init,
             ..
         } = self.state;
-        let mounted = Mounted::resume(self.connection, mount, path, options)?;
+        let mounted = Mounted::resume(self.connection, mount, path, options, mounter)?;
         let view = View::resumed(self.manifest, digest, self.numbers);
         Ok(Resumed {
             mounted,
@@ -407,7 +412,7 @@ mod tests {
         assert!(kept.is_for(&state().request));
         assert!(!kept.is_for(b"mount"));
         // Nothing like that is mounted.
-        kept.end().unwrap_err();
+        kept.end(None).unwrap_err();
     }
 
     #[test]

@@ -92,9 +92,11 @@ pub(super) fn watch(
     status: Option<&StatusSocket>,
     lost: &Lost,
 ) -> io::Result<()> {
-    let Some(status) = status else { return Ok(()) };
+    let (Some(status), Some(control)) = (status, mounted.control()) else {
+        return Ok(());
+    };
     let watch = Watch {
-        control: FuseControl::open(mounted.identity())?,
+        control,
         connection: Connection::from(worker::copy(mounted.connection())?),
         status: status.path().to_owned(),
         lost: lost.clone(),
@@ -104,7 +106,7 @@ pub(super) fn watch(
 }
 
 struct Watch {
-    control: FuseControl,
+    control: Arc<FuseControl>,
     connection: Connection,
     status: PathBuf,
     lost: Lost,

@@ -12,7 +12,7 @@ use crate::sys::datagram;
 const MESSAGE_MAX: usize = 16 << 10;
 
 /// Both are of one program; but the worker may be of a newer one.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 const BEGIN: u8 = b'B';
 const LOADED: u8 = b'L';
@@ -60,6 +60,8 @@ pub enum ToWorker {
         counts: Counts,
         /// Whether it ends with its supervisor, since another supervisor goes on.
         is_kept: bool,
+        /// What its supervisor has given up, as JSON.
+        supervisor: String,
         /// The connection.
         connection: OwnedFd,
         /// The socket on which whoever may asks for the status.
@@ -177,6 +179,7 @@ impl Link {
                 init,
                 counts,
                 is_kept,
+                supervisor,
                 connection,
                 status,
                 copies,
@@ -189,6 +192,9 @@ impl Link {
                 bytes.extend(counts.reloads.to_le_bytes());
                 bytes.extend(counts.lost.to_le_bytes());
                 bytes.extend(device_number.to_le_bytes());
+                let length = u16::try_from(supervisor.len()).map_err(io::Error::other)?;
+                bytes.extend(length.to_le_bytes());
+                bytes.extend(supervisor.as_bytes());
                 bytes.extend(init);
                 let descriptors = [connection].into_iter().chain(status).chain(copies);
                 let descriptors: Vec<_> = descriptors.map(AsFd::as_fd).collect();
@@ -298,7 +304,10 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
             let (restarts, rest) = rest.split_first_chunk()?;
             let (reloads, rest) = rest.split_first_chunk()?;
             let (lost, rest) = rest.split_first_chunk()?;
-            let (device_number, init) = rest.split_first_chunk()?;
+            let (device_number, rest) = rest.split_first_chunk()?;
+            let (length, rest) = rest.split_first_chunk()?;
+            let length = usize::from(u16::from_le_bytes(*length));
+            let (supervisor, init) = rest.split_at_checked(length)?;
             Some(ToWorker::Serve {
                 turn: match again {
                     0 => Turn::First,
@@ -312,6 +321,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                     lost: u64::from_le_bytes(*lost),
                 },
                 is_kept: *is_kept != 0,
+                supervisor: String::from_utf8(supervisor.to_owned()).ok()?,
                 connection: descriptors.next()?,
                 status: match has_status {
                     0 => None,
@@ -388,6 +398,7 @@ mod tests {
                     init: vec![7; 104],
                     counts: told,
                     is_kept: turn == Turn::Again,
+                    supervisor: "{}".to_owned(),
                     connection: null(),
                     status: Some(null()),
                     copies: (turn == Turn::Again).then(null),
@@ -400,6 +411,7 @@ mod tests {
                     init,
                     counts,
                     is_kept,
+                    supervisor,
                     status,
                     copies,
                     ..
@@ -407,7 +419,7 @@ mod tests {
                     assert_eq!(copies.is_some(), turn == Turn::Again);
                     assert_eq!((heard, device_number), (turn, 45));
                     assert_eq!((counts, is_kept), (told, turn == Turn::Again));
-                    assert_eq!(init, vec![7; 104]);
+                    assert_eq!((init, supervisor), (vec![7; 104], "{}".to_owned()));
                     assert!(status.is_some());
                 }
                 other => panic!("{other:?}"),
@@ -471,22 +483,22 @@ mod tests {
         let (supervisor, worker) = links();
         for bytes in [
             &b"x"[..],
-            b"\x03R",
-            b"\x04Rx",
-            b"\x04Xx",
-            b"\x04Lmd5:0",
-            b"\x04L\xff",
+            b"\x04R",
+            b"\x05Rx",
+            b"\x05Xx",
+            b"\x05Lmd5:0",
+            b"\x05L\xff",
         ] {
             datagram::send(&worker, bytes, &[]).unwrap();
             assert!(supervisor.hear_worker().is_err(), "{bytes:?}");
         }
         // No descriptors, too short, no digest.
         for bytes in [
-            &b"\x04B"[..],
-            b"\x04S\x00\x00\x00\x00\x01",
-            b"\x04Bn\n",
-            b"\x04Bnsha256:0\n",
-            b"\x04",
+            &b"\x05B"[..],
+            b"\x05S\x00\x00\x00\x00\x01",
+            b"\x05Bn\n",
+            b"\x05Bnsha256:0\n",
+            b"\x05",
         ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();
             assert!(worker.hear_supervisor().is_err(), "{bytes:?}");

@@ -12,6 +12,7 @@ mod error;
 mod kept;
 mod lost;
 mod message;
+mod mounter;
 mod policy;
 mod reload;
 mod served;
@@ -34,6 +35,7 @@ pub use control::Control;
 pub use error::SupervisorError;
 pub use kept::{KEPT_NAMES, Keeper, Keeping, Kept, KeptError};
 pub use message::{Before, Counts, FromWorker, Link, Numbers, ToWorker};
+pub use mounter::Mounter;
 pub use socket::status_path;
 
 use ask::Ask;
@@ -58,6 +60,10 @@ pub struct Plan {
     /// Where workers are started, and the FUSE device is found, if the mount is to be
     /// in another namespace.
     pub outside: Option<Outside>,
+    /// Who mounts; it is let go of when nothing has to be mounted any more.
+    pub mounter: Mounter,
+    /// What this process has given up, as JSON, for the status.
+    pub confined: String,
     /// How.
     pub options: MountOptions,
     /// The directory for the socket on which the status is told, if it is.
@@ -109,6 +115,8 @@ struct Place {
     mountpoint: PathBuf,
     given: Option<OwnedFd>,
     outside: Option<Outside>,
+    mounter: Option<Mounter>,
+    confined: String,
     options: MountOptions,
     status: Option<PathBuf>,
     origin: Option<Origin>,
@@ -128,6 +136,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             mountpoint,
             given,
             outside,
+            mounter,
+            confined,
             options,
             status,
             origin,
@@ -142,6 +152,8 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 mountpoint,
                 given,
                 outside,
+                mounter: Some(mounter),
+                confined,
                 options,
                 status,
                 origin,

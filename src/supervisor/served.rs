@@ -38,6 +38,8 @@ pub(super) struct Tools {
     pub(super) copies: Option<File>,
     /// Whether another supervisor goes on when this one is killed.
     pub(super) is_kept: bool,
+    /// What the supervisor has given up.
+    pub(super) confined: String,
 }
 
 impl Tools {
@@ -57,6 +59,7 @@ impl Tools {
                 init: self.init.clone(),
                 counts,
                 is_kept: self.is_kept,
+                supervisor: self.confined.clone(),
                 connection: worker::copy(connection)?,
                 status: status.map(worker::copy).transpose()?,
                 copies: self.copies.as_ref().map(worker::copy).transpose()?,

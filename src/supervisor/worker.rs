@@ -34,14 +34,7 @@ impl Worker {
         let (ours, theirs) = datagram::pair()?;
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null());
         // The command holds the other end of the socket; it goes in any case.
-        let mut child = match outside {
-            Some(outside) => outside.run(move || command.spawn())??,
-            None => {
-                let child = command.spawn()?;
-                drop(command);
-                child
-            }
-        };
+        let mut child = Outside::run_in(outside, move || command.spawn())??;
         match Process::of(child.id()) {
             Ok(process) => Ok(Self {
                 child,

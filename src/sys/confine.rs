@@ -3,8 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, SealFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
@@ -72,6 +73,28 @@ pub fn standard() -> [BorrowedFd<'static>; 3] {
     ]
 }
 
+/// Whether a program can be run, with the rights that are effective now.
+#[must_use]
+pub fn can_run(program: &Path) -> bool {
+    may(program, Access::EXEC_OK).is_ok()
+}
+
+/// Whether a file can be appended to, and made anew when somebody has taken it away,
+/// with the rights that are effective now.
+#[must_use]
+pub fn can_write(file: &Path) -> bool {
+    let directory = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let is_written = matches!(may(file, Access::WRITE_OK), Ok(()) | Err(Errno::NOENT));
+    is_written && may(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+fn may(path: &Path, access: Access) -> rustix::io::Result<()> {
+    rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS)
+}
+
 /// Goes to the root directory, and lets nobody else at what is made from now on.
 ///
 /// # Errors
@@ -88,6 +111,14 @@ pub fn leave_place() -> io::Result<()> {
 /// As prctl(2) and setrlimit(2).
 pub fn hide_memory() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    dump_no_core()
+}
+
+/// No core dump.
+///
+/// # Errors
+/// As setrlimit(2).
+pub fn dump_no_core() -> io::Result<()> {
     forbid(Resource::Core)
 }
 

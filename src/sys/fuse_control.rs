@@ -10,17 +10,6 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::mount_table::MountIdentity;
 
-/// Ends the connection of a FUSE filesystem: whoever waits for an answer gets an
-/// error, and nobody is asked any more (fusectl, `abort`).
-///
-/// # Errors
-/// As mount(2) and open(2); only root may.
-pub fn abort(mount: MountIdentity) -> io::Result<()> {
-    let abort = FuseControl::open(mount)?.file("abort", OFlags::WRONLY)?;
-    rustix::io::write(&abort, b"1")?;
-    Ok(())
-}
-
 /// What fusectl has of a FUSE filesystem; only root can see it.
 #[derive(Debug)]
 pub struct FuseControl {
@@ -53,6 +42,17 @@ impl FuseControl {
         let flags = flags | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
         Ok(file)
+    }
+
+    /// Ends the connection: whoever waits for an answer gets an error, and nobody is
+    /// asked any more.
+    ///
+    /// # Errors
+    /// As open(2), when the filesystem is gone.
+    pub fn abort(&self) -> io::Result<()> {
+        let abort = self.file("abort", OFlags::WRONLY)?;
+        rustix::io::write(&abort, b"1")?;
+        Ok(())
     }
 
     /// How many requests there are that were not answered yet, taken or not.

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MoveMountFlags, UnmountFlags};
 
 use super::absence::Absence;
-pub use super::fuse_control::{FuseControl, abort};
+pub use super::fuse_control::FuseControl;
 pub use super::fuse_device::open as open_fuse_device;
 pub use super::mount_attributes::{AccessTime, MountAttributes};
 pub use super::mount_found::{Found, Seen, is_on_top, seen, served_through};

@@ -25,21 +25,36 @@ pub fn enter(namespace: &File) -> io::Result<()> {
 
 type Order = Box<dyn FnOnce() + Send>;
 
-/// A thread that stays in the namespace in which it was started, and does there
-/// what others want, such as running a program that is not to be found elsewhere.
+/// A thread that stays as it was started, in its namespace and with its rights, and does
+/// there what others want, such as running a program that is not to be found elsewhere.
+/// It ends when nobody has this any more.
 #[derive(Clone, Debug)]
 pub struct Outside(mpsc::Sender<Order>);
 
 impl Outside {
-    /// Starts it.
+    /// Starts it, under this name.
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub fn stay() -> io::Result<Self> {
+    pub fn stay(name: &str) -> io::Result<Self> {
         let (orders, incoming) = mpsc::channel::<Order>();
-        let thread = std::thread::Builder::new().name("outside".to_owned());
+        let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || incoming.into_iter().for_each(|order| order()))?;
         Ok(Self(orders))
+    }
+
+    /// Does something there, if there is one, and else here.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_in<T: Send + 'static>(
+        outside: Option<&Self>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        match outside {
+            Some(outside) => outside.run(work),
+            None => Ok(work()),
+        }
     }
 
     /// Does something there.
@@ -75,7 +90,7 @@ mod tests {
     fn one_goes_and_one_stays() {
         let at_first = here();
         std::thread::spawn(move || {
-            let outside = Outside::stay().unwrap();
+            let outside = Outside::stay("outside").unwrap();
             // A namespace of another thread's, which waits until it is not wanted.
             let (_wanted, unwanted) = mpsc::channel::<()>();
             let (tell, told) = mpsc::channel();

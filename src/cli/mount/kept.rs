@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::supervisor::{KEPT_NAMES, Keeper, Keeping, Kept};
+use crate::sys::namespace::Outside;
 
 use super::listen;
 use super::service::Service;
@@ -18,12 +19,12 @@ pub(super) struct Found {
 
 /// Looks whether the service manager, if there is one, has kept a mount of the same
 /// command line. It hands that to the process that it starts, and to no other.
-pub(super) fn find(service: &Service, words: &[OsString], role: Role) -> Found {
+pub(super) fn find(service: &Service, words: &[OsString], role: Role, mounter: &Outside) -> Found {
     if !service.is_there() || role != Role::Foreground {
         return Found::default();
     }
     let request = request(words);
-    let kept = kept(service, &request);
+    let kept = kept(service, &request, mounter);
     let keeping = Keeping::new(Box::new(service.clone()), request, kept.is_some());
     Found {
         kept,
@@ -32,14 +33,14 @@ pub(super) fn find(service: &Service, words: &[OsString], role: Role) -> Found {
 }
 
 /// What was kept, if it is for this request. If not, nothing of it is left.
-fn kept(service: &Service, request: &[u8]) -> Option<Kept> {
+fn kept(service: &Service, request: &[u8], mounter: &Outside) -> Option<Kept> {
     let found = listen::take(&KEPT_NAMES);
     if found.is_empty() {
         return None;
     }
     let why = match Kept::open(found) {
         Ok(kept) if kept.is_for(request) => return Some(kept),
-        Ok(kept) => match kept.end() {
+        Ok(kept) => match kept.end(Some(mounter)) {
             Ok(()) => "another mount is asked for now than the one that was kept".to_owned(),
             Err(error) => error.to_string(),
         },

@@ -1,6 +1,7 @@
 //! `continuity mount`, and what the mount helper shares with it.
 
 pub(super) mod background;
+mod confine;
 mod kept;
 mod listen;
 mod numbering;
@@ -120,7 +121,8 @@ pub(super) const OPTIONS_HELP: &str = "Mount options, separated by commas; may b
   sandbox=MODE        what the process that serves must have given up before it
                       reads the manifest: required (the default) is all that
                       this program knows, or nothing is mounted; best-effort is
-                      what this kernel has; off is nothing
+                      what this kernel has; off is nothing. The process that
+                      looks after the mount gives up what it has no use for
   errors=MODE         what follows when content is not what the manifest declares:
                       an I/O error for whoever reads it (eio, the default), or
                       that and the end of the view: nothing more is given out,
@@ -155,9 +157,11 @@ pub(super) fn run(
     arguments: &Arguments,
     words: &[OsString],
     is_supervisor: bool,
+    verbosity: Verbosity,
 ) -> Result<Outcome, Failure> {
     let request = request(arguments)?;
     if arguments.daemon && !is_supervisor {
+        verbosity.init();
         return match background::start(words)? {
             Verdict::Ready => Ok(Outcome::Success),
             Verdict::Failed(Some(_)) => Ok(Outcome::Trouble),
@@ -171,7 +175,7 @@ pub(super) fn run(
         Role::Foreground
     };
     Ok(
-        match serve::run(&request, words, role, &Service::of_environment())? {
+        match serve::run(&request, words, role, verbosity, Service::of_environment)? {
             End::Gone => Outcome::Success,
             End::Refused(_) => Outcome::Trouble,
         },

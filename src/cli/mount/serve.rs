@@ -13,8 +13,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 
+use crate::cli::Failure;
+use crate::cli::logging::{self, Verbosity};
 use crate::cli::manifest_file::{self, ManifestFile};
-use crate::cli::{Failure, logging};
 use crate::escape::Escaped;
 use crate::fuse::{MountOptions, Unmounted};
 use crate::supervisor::{
@@ -24,6 +25,7 @@ use crate::sys::namespace::Outside;
 use crate::sys::{self, RootDir};
 
 use super::background::Waiting;
+use super::confine::{Confined, announce, confine};
 use super::kept;
 use super::options::Options;
 use super::service::Service;
@@ -91,10 +93,14 @@ pub(in crate::cli) fn run(
     request: &Request,
     words: &[OsString],
     role: Role,
-    service: &Service,
+    verbosity: Verbosity,
+    service: impl FnOnce() -> Service,
 ) -> Result<End, Failure> {
+    let confined = confine(request)?;
+    verbosity.init();
+    let (service, report) = (service(), confined.report.clone());
     let waiting = waiting(role)?;
-    let supervisor = set_up(request, words, role, service)?;
+    let supervisor = set_up(request, words, role, &service, confined)?;
     let control = supervisor.control();
     if let Some(waiting) = &waiting {
         waiting.ends(control.clone());
@@ -103,6 +109,7 @@ pub(in crate::cli) fn run(
     // here there is nothing to clean up. SIGHUP: the terminal was closed.
     let begins = || Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2]);
     let is_mounted = |signals, path: &Path| {
+        announce(&report);
         log::info!("mounted {:?}", Escaped(path.as_os_str().as_encoded_bytes()));
         heed(signals, control, service.clone())?;
         service.ready();
@@ -126,9 +133,12 @@ pub(in crate::cli) fn check(
     request: &Request,
     words: &[OsString],
     role: Role,
+    verbosity: Verbosity,
 ) -> Result<End, Failure> {
+    let confined = confine(request)?;
+    verbosity.init();
     let waiting = waiting(role)?;
-    let mut supervisor = set_up(request, words, role, &Service::default())?;
+    let mut supervisor = set_up(request, words, role, &Service::default(), confined)?;
     if let Some(waiting) = &waiting {
         waiting.ends(supervisor.control());
     }
@@ -151,6 +161,7 @@ fn set_up(
     words: &[OsString],
     role: Role,
     service: &Service,
+    confined: Confined,
 ) -> Result<Supervisor<impl FnMut(Program) -> Command + use<>>, Failure> {
     logging::set_form(request.options.log_form);
     if let Some(log) = &request.options.log {
@@ -160,10 +171,11 @@ fn set_up(
         log::log!(level, "{line}");
     }
     let start = start(words, role, request.outside.is_none())?;
-    let kept::Found { kept, keeping } = kept::find(service, words, role);
+    let mounter = confined.mounter.thread();
+    let kept::Found { kept, keeping } = kept::find(service, words, role, mounter);
     let plan = Plan {
         keeping,
-        ..plan(request, kept)?
+        ..plan(request, kept, confined)?
     };
     Ok(Supervisor::new(plan, start))
 }
@@ -176,7 +188,7 @@ fn waiting(role: Role) -> io::Result<Option<Waiting>> {
     Waiting::watch().map(Some)
 }
 
-fn plan(request: &Request, kept: Option<Kept>) -> Result<Plan, Failure> {
+fn plan(request: &Request, kept: Option<Kept>, confined: Confined) -> Result<Plan, Failure> {
     let options = &request.options;
     // While nobody here has opened such a device.
     let given = given(&request.mountpoint)?;
@@ -194,6 +206,8 @@ fn plan(request: &Request, kept: Option<Kept>) -> Result<Plan, Failure> {
         mountpoint: request.mountpoint.clone(),
         given,
         outside: request.outside.clone(),
+        confined: serde_json::to_string(&confined.report)?,
+        mounter: confined.mounter,
         options: MountOptions {
             source: options.source(&request.manifest),
             allow_other: options.allow_other,

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub filesystem: Arc<Filesystem>,
     pub requests: Arc<Requests>,
     pub sandbox: sandbox::Report,
+    /// What its supervisor has given up.
+    pub supervisor: serde_json::Value,
     /// How many workers there were before.
     pub restarts: u32,
     /// How many manifests there were before.
@@ -49,6 +51,7 @@ struct Status<'a> {
     manifest: Option<String>,
     trust: String,
     sandbox: &'a sandbox::Report,
+    supervisor: &'a serde_json::Value,
     inodes: u64,
     files: u64,
     table_bytes: u64,
@@ -78,6 +81,7 @@ impl Facts {
             manifest: self.filesystem.manifest().map(ToString::to_string),
             trust: self.filesystem.voucher().to_string(),
             sandbox: &self.sandbox,
+            supervisor: &self.supervisor,
             inodes: statistics.inodes,
             files: statistics.files,
             table_bytes: statistics.memory,

@@ -214,6 +214,7 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         init,
         counts,
         is_kept,
+        supervisor,
         connection,
         status,
         copies,
@@ -239,9 +240,9 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
         );
     }
     filesystem.mounted(device_number);
-    let supervisor = Arc::clone(link);
+    let told = Arc::clone(link);
     filesystem.when_shut_down(move || {
-        if let Err(error) = supervisor.tell_supervisor(&FromWorker::ShutDown) {
+        if let Err(error) = told.tell_supervisor(&FromWorker::ShutDown) {
             log::warn!("event=shutdown_untold error={:?}", error.to_string());
         }
     });
@@ -255,6 +256,7 @@ fn serve(ready: Ready, role: Role, link: &Arc<Link>) -> Result<(), Failure> {
             filesystem,
             requests: session.requests(),
             sandbox: confined,
+            supervisor: serde_json::from_str(&supervisor)?,
             restarts: counts.restarts,
             reloads: counts.reloads,
             lost: counts.lost.into(),

@@ -187,17 +187,17 @@ fn help(name: &str, mut words: Vec<OsString>) -> ExitCode {
             worker::run(&request, role, verbosity).map(|()| End::Gone),
         );
     }
-    verbosity.init();
     if is_supervisor {
         let role = background::role();
         let ended = if arguments.fake {
-            serve::check(&request, &words, role)
+            serve::check(&request, &words, role, verbosity)
         } else {
-            serve::run(&request, &words, role, &Service::default())
+            serve::run(&request, &words, role, verbosity, Service::default)
         };
         drop(held);
         return end(name, ended);
     }
+    verbosity.init();
     match background::start(&words) {
         Ok(Verdict::Ready | Verdict::Failed(Some(0))) => ExitCode::SUCCESS,
         Ok(Verdict::Failed(Some(code))) => ExitCode::from(status::passed_on(Some(code))),

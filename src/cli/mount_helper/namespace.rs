@@ -47,7 +47,7 @@ pub(super) fn enter(name: &Path, returns: bool) -> Result<Option<Entered>, Failu
     };
     let go = || -> io::Result<_> {
         let namespace = File::open(&path)?;
-        let outside = returns.then(Outside::stay).transpose()?;
+        let outside = returns.then(|| Outside::stay("outside")).transpose()?;
         namespace::enter(&namespace)?;
         Ok(outside.map(|outside| Entered { namespace, outside }))
     };
