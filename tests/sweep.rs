@@ -182,6 +182,72 @@ fn a_lost_reply_comes_again() {
     assert!(scene.mount.unmount().success());
 }
 
+/// The same of a mount that a plain user has made, whom fusectl tells of it in its usual
+/// place, and of one in a namespace of his.
+const OF_A_USER: &str = r#"
+nobody="setpriv --reuid 65534 --regid 65534 --clear-groups"
+mknod -m 666 fuse c 10 229
+mount --bind fuse /dev/fuse
+mount -t fusectl fusectl /sys/fs/fuse/connections
+mkdir tree mount
+head -c 100000 /dev/urandom >tree/file
+chown 65534 . tree mount
+"$CONTINUITY" build -o manifest tree
+cp "$CONTINUITY" continuity
+chmod 755 continuity
+chmod 644 manifest
+trap 'cat log' EXIT
+for how in "" "unshare --user --map-root-user --mount"; do
+    $nobody $how ./continuity mount -o sandbox=off,block_cache=0 mount manifest tree 2>log & server=$!
+    until grep 'INFO  mounted' log; do kill -0 $server; sleep 0.05; done
+    as_user=$nobody
+    [ -z "$how" ] || as_user="nsenter --user --mount --wdns=$PWD -S 0 -G 0 -t $server"
+    worker=$(cat /proc/$server/task/$server/children)
+    strace -f -qq -o trace -p $worker -e trace=writev -e inject=writev:error=ENOMEM:when=1 & tracer=$!
+    while grep -h '^TracerPid:.0$' /proc/$worker/task/*/status; do sleep 0.05; done
+    $as_user cat mount/file >read & reader=$!
+    until grep 'Failed to send FUSE reply' log; do kill -0 $reader; sleep 0.05; done
+    kill -s INT $tracer
+    wait $tracer || true
+    wait $reader
+    cmp read tree/file
+    grep 'event=lost requests=[1-9]' log
+    kill -s TERM $server
+    wait $server
+done
+trap - EXIT
+"#;
+
+#[test]
+#[ignore = "needs strace, and minutes: make sweep"]
+fn a_lost_reply_of_a_users_mount_comes_again() {
+    let scratch = scratch();
+    let apart = [
+        "-s",
+        "KILL",
+        "120",
+        "unshare",
+        "--mount",
+        "--propagation=private",
+    ];
+    let output = Command::new("timeout")
+        .args(apart)
+        // All processes of a namespace go with its first one.
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["sh", "-euxc", OF_A_USER])
+        .current_dir(scratch.path())
+        .env("CONTINUITY", env!("CARGO_BIN_EXE_continuity"))
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
 #[test]
 #[ignore = "needs strace, and minutes: make sweep"]
 fn every_call_fails_in_turn() {

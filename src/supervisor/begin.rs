@@ -191,12 +191,21 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
         }
     }
 
-    /// Without a status everything else goes on.
+    /// Without a status everything else goes on. Where nobody else can ask for it, it is
+    /// still asked for what is lost.
     fn bind(&self, device_number: u64) -> Option<StatusSocket> {
-        let directory = self.plan.status.as_deref()?;
-        StatusSocket::bind(directory, device_number)
-            .inspect_err(|error| log::warn!("event=status_off error={:?}", error.to_string()))
-            .ok()
+        let directory = self.plan.status.as_deref();
+        let bind = |directory| {
+            StatusSocket::bind(directory, device_number)
+                .inspect_err(|error| log::warn!("event=status_off error={:?}", error.to_string()))
+                .ok()
+        };
+        let unnamed = || {
+            StatusSocket::unnamed()
+                .inspect_err(|error| log::debug!("nobody looks for lost requests: {error}"))
+                .ok()
+        };
+        directory.and_then(bind).or_else(unnamed)
     }
 
     /// Nobody can ask for another manifest without it, and everything else goes on.

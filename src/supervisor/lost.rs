@@ -86,7 +86,7 @@ impl Lost {
 }
 
 /// Looks after the requests of a mount, on a thread of its own, until that is gone. What
-/// is lost comes again. Only root can, and only where the worker can be asked.
+/// is lost comes again. Only where the kernel tells us, and the worker can be asked.
 pub(super) fn watch(
     mounted: &Mounted,
     status: Option<&StatusSocket>,
@@ -98,7 +98,7 @@ pub(super) fn watch(
     let watch = Watch {
         control,
         connection: Connection::from(worker::copy(mounted.connection())?),
-        status: status.path().to_owned(),
+        status: status.path(),
         lost: lost.clone(),
     };
     let thread = std::thread::Builder::new().name("lost".to_owned());

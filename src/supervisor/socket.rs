@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use crate::sys::unnamed::UnnamedSocket;
 use crate::sys::{PrivateDirectory, peer};
 
 /// What the names of sockets end in, of this kind and of that where one can ask for
@@ -16,9 +17,14 @@ const KINDS: [&str; 2] = ["sock", "control"];
 
 /// A socket that is gone when this is dropped.
 #[derive(Debug)]
-pub(super) struct StatusSocket {
-    listener: UnixListener,
-    path: PathBuf,
+pub(super) enum StatusSocket {
+    /// For whoever may come there.
+    Named {
+        listener: UnixListener,
+        path: PathBuf,
+    },
+    /// For this process alone.
+    Unnamed(UnnamedSocket),
 }
 
 /// The path of the socket of a filesystem.
@@ -39,21 +45,34 @@ impl StatusSocket {
         sweep(directory);
         let path = status_path(directory, device_number);
         let listener = listen(&path)?;
-        Ok(Self { listener, path })
+        Ok(Self::Named { listener, path })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Makes one that nobody else finds.
+    pub(super) fn unnamed() -> io::Result<Self> {
+        UnnamedSocket::listen().map(Self::Unnamed)
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            Self::Named { path, .. } => path.clone(),
+            Self::Unnamed(socket) => socket.path(),
+        }
     }
 
     pub(super) const fn listener(&self) -> &UnixListener {
-        &self.listener
+        match self {
+            Self::Named { listener, .. } => listener,
+            Self::Unnamed(socket) => socket.listener(),
+        }
     }
 }
 
 impl Drop for StatusSocket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if let Self::Named { path, .. } = self {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub mod random;
 pub mod root;
 pub mod served;
 pub mod stat;
+pub mod unnamed;
 pub mod xattr;
 
 pub use absence::Absence;
