@@ -293,6 +293,52 @@ fn without_asking_again_it_is_mounted_anew() {
 }
 
 /// The next worker serves what the first one did, or nothing.
+/// What was taken away from its place is served until nobody uses it any more.
+#[test]
+fn a_detached_mount_outlives_its_worker() {
+    let scene = Scene::new();
+    let mut mount = scene.mount(&[]);
+    let file = File::open(mount.join("0")).unwrap();
+    run("umount", ["-l".as_ref(), mount.path().as_os_str()]);
+    for _ in 0..3 {
+        let before = mount.worker();
+        signal(before, "KILL");
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let mut bytes = vec![0; SIZE];
+        let read = in_time("read", || file.read_exact_at(&mut bytes, 0));
+        read.unwrap();
+        assert!(bytes == content(0));
+        assert_ne!(mount.worker(), before);
+    }
+    drop(file);
+    assert!(mount.wait().success(), "{}", mount.log());
+    assert!(!mount.is_mounted());
+}
+
+/// Where it would be mounted anew, it is not when somebody has taken it away.
+#[test]
+fn a_detached_mount_is_not_mounted_anew() {
+    let scene = Scene::new();
+    let unmount: [fn(&Mount); 2] = [
+        |mount| drop(run("umount", ["-l".as_ref(), mount.path().as_os_str()])),
+        |mount| mount.signal("TERM"),
+    ];
+    for unmount in unmount {
+        let mut mount = scene.mount(&["-o", "recovery=remount"]);
+        let file = File::open(mount.join("0")).unwrap();
+        let worker = mount.worker();
+        unmount(&mount);
+        wait_until(|| !mount.is_mounted(), || mount.log());
+        signal(worker, "KILL");
+        assert!(mount.wait().success(), "{}", mount.log());
+        assert!(!mount.is_mounted());
+        let mut byte = [0];
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+        let read = in_time("read", || file.read_exact_at(&mut byte, 0));
+        read.unwrap_err();
+    }
+}
+
 #[test]
 fn another_manifest_does_not_take_its_place() {
     let scene = Scene::new();

@@ -65,7 +65,7 @@ impl Mounted {
     /// hand, served and left behind.
     ///
     /// # Errors
-    /// `NotFound` when it is not mounted any more; as open(2).
+    /// `NotFound` when nobody uses it any more; as fcntl(2).
     pub fn resume(
         connection: Connection,
         mount: MountIdentity,
@@ -74,10 +74,20 @@ impl Mounted {
         mounter: Option<&Outside>,
     ) -> io::Result<Self> {
         let place = Place::new(&connection, mount, path, None, options)?;
-        match place.locate()? {
-            Whereabouts::Gone => Err(io::ErrorKind::NotFound.into()),
-            _ => Ok(Self::watched(place, connection, mounter)),
+        // Taken away from its place, it is there for those who still use it.
+        if !place.is_there() {
+            return Err(io::ErrorKind::NotFound.into());
         }
+        Ok(Self::watched(place, connection, mounter))
+    }
+
+    /// Whether it is in a place, and nobody wants it to be taken away.
+    ///
+    /// # Errors
+    /// Without `/proc`, or as open(2).
+    pub fn is_wanted(&self) -> io::Result<bool> {
+        let is_placed = !matches!(self.place.locate()?, Whereabouts::Gone);
+        Ok(is_placed && !self.place.unwanted.load(Ordering::Relaxed))
     }
 
     /// Whether it was mounted by our own hand.

@@ -302,9 +302,13 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
                 _ if !served.can_hand_over => {
                     // First, for what is gone is not found any more. Then whoever
                     // waits for an answer gets an error.
+                    let wanted = served.mounted.is_wanted();
                     let detached = served.mounted.detach();
                     served.mounted.abort();
                     detached.map_err(SupervisorError::Connection)?;
+                    if !wanted.map_err(SupervisorError::Connection)? {
+                        return Ok(());
+                    }
                     drop(served);
                     let worker = self.load()?;
                     let mounted = self.mount(worker)?;

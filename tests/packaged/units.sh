@@ -130,6 +130,19 @@ sha256sum /srv/a.pb >/etc/continuity/a.sha256
 systemctl stop continuity@a
 ! is_mounted || fail "still mounted"
 [ -z "$(ls -A /run/continuity)" ] || fail "it has left $(ls -A /run/continuity)"
+# Taken away from its place while somebody reads it, it goes on as well, and ends with
+# its last user.
+systemctl start continuity@a
+exec 5</mnt/a/file
+umount -l /mnt/a
+server=$(systemctl show -P MainPID continuity@a)
+systemctl kill -s KILL continuity@a
+eventually is_another
+[ "$(cat <&5)" = content ] || fail "its user is cut off"
+[ "$(grep -c event=resumed /log)" = 5 ] || fail "it was not resumed"
+! is_mounted || fail "mounted again"
+exec 5<&-
+eventually sh -c '[ "$(systemctl is-active continuity@a)" = inactive ]'
 # A manifest that is not the pinned one.
 echo >>/etc/continuity/a.conf OPTIONS=digest=sha256:0000000000000000000000000000000000000000000000000000000000000000
 ! systemctl start continuity@a || fail "another manifest was mounted"
