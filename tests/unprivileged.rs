@@ -235,9 +235,9 @@ for again in 1 2; do
     [ "$(cat mount/file)" = content ] || die "wrong content"
     cmp mount/large tree/large || die "differs"
 done
-[ "$(grep -c event=copies_off log)" = 1 ] || die "does not say so once"
 kill -s TERM $server
 ended_well
+[ "$(grep -c event=copies_off log)" = 1 ] || die "does not say so once"
 "#,
         );
     }

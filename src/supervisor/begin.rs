@@ -9,10 +9,11 @@ use crate::sys::mount::open_fuse_device;
 use crate::sys::namespace::Outside;
 
 use super::ask::ControlSocket;
+use super::counts::Counts;
 use super::error::{not_ready, not_told};
 use super::kept::{Kept, Resumed};
 use super::lost;
-use super::message::{Counts, FromWorker, ToWorker};
+use super::message::{FromWorker, ToWorker};
 use super::mounter::Mounter;
 use super::served::{Served, Tools};
 use super::socket::StatusSocket;

@@ -8,6 +8,8 @@ use crate::digest::Digest;
 use crate::fuse::Turn;
 use crate::sys::datagram;
 
+use super::counts::Counts;
+
 /// Longest message, in bytes: the first message of the kernel is part of one.
 const MESSAGE_MAX: usize = 16 << 10;
 
@@ -69,17 +71,6 @@ pub enum ToWorker {
         /// What the kernel has of private copies, if there may be any.
         copies: Option<OwnedFd>,
     },
-}
-
-/// What happened to a mount under this supervisor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// How many workers there were before.
-    pub restarts: u32,
-    /// How many manifests there were before.
-    pub reloads: u32,
-    /// How many requests nobody had answered, and were asked for again.
-    pub lost: u64,
 }
 
 /// What numbers inodes get.
@@ -188,9 +179,7 @@ impl Link {
                 let flags = [*turn == Turn::Again, *is_kept, has_status, has_copies];
                 bytes.push(SERVE);
                 bytes.extend(flags.map(u8::from));
-                bytes.extend(counts.restarts.to_le_bytes());
-                bytes.extend(counts.reloads.to_le_bytes());
-                bytes.extend(counts.lost.to_le_bytes());
+                bytes.extend(counts.to_bytes());
                 bytes.extend(device_number.to_le_bytes());
                 let length = u16::try_from(supervisor.len()).map_err(io::Error::other)?;
                 bytes.extend(length.to_le_bytes());
@@ -301,9 +290,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
             })
         }
         (SERVE, [again, is_kept, has_status, has_copies, rest @ ..]) => {
-            let (restarts, rest) = rest.split_first_chunk()?;
-            let (reloads, rest) = rest.split_first_chunk()?;
-            let (lost, rest) = rest.split_first_chunk()?;
+            let (counts, rest) = Counts::parse(rest)?;
             let (device_number, rest) = rest.split_first_chunk()?;
             let (length, rest) = rest.split_first_chunk()?;
             let length = usize::from(u16::from_le_bytes(*length));
@@ -315,11 +302,7 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                 },
                 device_number: u64::from_le_bytes(*device_number),
                 init: init.to_owned(),
-                counts: Counts {
-                    restarts: u32::from_le_bytes(*restarts),
-                    reloads: u32::from_le_bytes(*reloads),
-                    lost: u64::from_le_bytes(*lost),
-                },
+                counts,
                 is_kept: *is_kept != 0,
                 supervisor: String::from_utf8(supervisor.to_owned()).ok()?,
                 connection: descriptors.next()?,

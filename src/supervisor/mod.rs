@@ -8,6 +8,7 @@
 mod ask;
 mod begin;
 mod control;
+mod counts;
 mod error;
 mod kept;
 mod lost;
@@ -32,9 +33,10 @@ use crate::sys::namespace::Outside;
 
 pub use ask::{Origin, ask as ask_to_reload};
 pub use control::Control;
+pub use counts::Counts;
 pub use error::SupervisorError;
 pub use kept::{KEPT_NAMES, Keeper, Keeping, Kept, KeptError};
-pub use message::{Before, Counts, FromWorker, Link, Numbers, ToWorker};
+pub use message::{Before, FromWorker, Link, Numbers, ToWorker};
 pub use mounter::Mounter;
 pub use socket::status_path;
 

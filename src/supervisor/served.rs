@@ -6,8 +6,9 @@ use std::io;
 use crate::fuse::{Connection, Mounted, Turn};
 
 use super::ask::{Ask, ControlSocket};
+use super::counts::Counts;
 use super::error::{SupervisorError, not_ready, not_told};
-use super::message::{Counts, FromWorker, ToWorker};
+use super::message::{FromWorker, ToWorker};
 use super::socket::StatusSocket;
 use super::worker::{self, Worker};
 
