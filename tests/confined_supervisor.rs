@@ -27,9 +27,10 @@ use tree::{build, continuity, scratch, set_mode, text};
 const DAC_OVERRIDE: u64 = 1 << 1;
 const DAC_READ_SEARCH: u64 = 1 << 2;
 const SETPCAP: u64 = 1 << 8;
+const SYS_CHROOT: u64 = 1 << 18;
 const SYS_ADMIN: u64 = 1 << 21;
 /// What every supervisor of root keeps.
-const KEPT: u64 = DAC_READ_SEARCH | SETPCAP | SYS_ADMIN;
+const KEPT: u64 = DAC_READ_SEARCH | SETPCAP | SYS_CHROOT | SYS_ADMIN;
 
 struct Scene {
     scratch: TempDir,
@@ -139,7 +140,7 @@ fn no_thread_has_more_than_it_needs() {
     let names = threads(&mount, KEPT);
     assert!(names.len() > 4, "{names:?}");
     let told = "supervisor sandbox=required process=full(no_new_privs, not dumpable) \
-                capabilities=full(cap_dac_read_search and cap_setpcap and cap_sys_admin) \
+                capabilities=full(cap_dac_read_search and cap_setpcap and cap_sys_admin and cap_sys_chroot) \
                 seccomp=full(";
     assert!(mount.log().contains(told), "{}", mount.log());
 

@@ -49,7 +49,7 @@ fn scene() -> (tempfile::TempDir, PathBuf, PathBuf) {
     (scratch, backing, manifest)
 }
 
-fn assert_confined(pid: u32, capabilities: u64) {
+fn assert_confined(pid: u32, capabilities: u64, root: &Path) {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let mut seen = 0;
     for thread in threads {
@@ -70,10 +70,10 @@ fn assert_confined(pid: u32, capabilities: u64) {
     }
     // Those that were made later are inside as well.
     assert!(seen > 3, "{seen} threads");
-    assert_eq!(
-        fs::read_link(format!("/proc/{pid}/cwd")).unwrap(),
-        Path::new("/")
-    );
+    for place in ["root", "cwd"] {
+        let found = fs::read_link(format!("/proc/{pid}/{place}")).unwrap();
+        assert_eq!(found, root, "{place}");
+    }
     assert_eq!(limit(pid, "Max core file size"), ["0", "0"]);
 }
 
@@ -113,8 +113,8 @@ fn a_worker_has_one_capability_and_only_what_it_was_given() {
     assert_eq!(fs::read_to_string(mount.join("file")).unwrap(), "content");
     assert_eq!(fs::read(mount.join("large")).unwrap().len(), 3 << 20);
     let pid = worker(&mount);
-    assert_confined(pid, DAC_READ_SEARCH);
     let backing = backing.canonicalize().unwrap();
+    assert_confined(pid, DAC_READ_SEARCH, &backing);
     for path in open(pid, &backing) {
         let known = ["/dev/fuse", "/dev/null", "socket", "pipe", "anon_inode"];
         let is_known = known.contains(&&*path)
@@ -127,6 +127,7 @@ fn a_worker_has_one_capability_and_only_what_it_was_given() {
     for layer in [
         "descriptors",
         "process",
+        "root",
         "landlock",
         "capabilities",
         "seccomp",
@@ -144,7 +145,9 @@ fn copies_take_one_capability_more() {
     let options = format!("cache_dir={},cache_max=64M", cache.display());
     let mount = Mount::with(&manifest, &backing, &["-v", "-o", &options]);
     assert_eq!(fs::read(mount.join("large")).unwrap().len(), 3 << 20);
-    assert_confined(worker(&mount), DAC_READ_SEARCH | SYS_ADMIN);
+    let capabilities = DAC_READ_SEARCH | SYS_ADMIN;
+    assert_confined(worker(&mount), capabilities, Path::new("/"));
+    mount.wait_for(" root=partial(");
 }
 
 /// A mount whose log is no file that would have to grow.
@@ -178,7 +181,7 @@ fn a_worker_that_reads_another_manifest_writes_no_files() {
         // Before it has threads it may still be about to give up what it has.
         let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
         wait_until(|| threads() > 3, || mount.log());
-        assert_confined(pid, DAC_READ_SEARCH);
+        assert_confined(pid, DAC_READ_SEARCH, &backing.canonicalize().unwrap());
         assert_eq!(limit(pid, "Max file size"), ["0", "0"]);
         pid
     };

@@ -140,7 +140,12 @@ fn its_servers_hold_on_to_nothing() {
         fields.split_whitespace().nth(3).unwrap().to_owned()
     };
     for server in &servers {
-        assert_eq!(fs::read_link(server.join("cwd")).unwrap(), Path::new("/"));
+        // It is at its root, which is the machine's or the backing.
+        let (cwd, root) = (server.join("cwd"), server.join("root"));
+        let [cwd, root] = [cwd, root].map(|place| fs::read_link(place).unwrap());
+        assert_eq!(cwd, root);
+        let tree = scene.0.path().join("tree").canonicalize().unwrap();
+        assert!([Path::new("/"), &tree].contains(&&*root), "{root:?}");
         for descriptor in ["0", "1", "2"] {
             let leads_to = fs::read_link(server.join("fd").join(descriptor)).unwrap();
             assert_eq!(leads_to, Path::new("/dev/null"), "{descriptor}");

@@ -100,8 +100,18 @@ impl Scene {
     }
 
     fn stop(&mut self) {
+        let worker = self.inner.worker();
         self.inner.signal_worker("STOP");
         self.stopped = true;
+        // Until then it answers.
+        let is_stopped = || {
+            let threads = fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+            threads.flatten().all(|thread| {
+                let status = fs::read_to_string(thread.path().join("status")).unwrap();
+                status.contains("State:\tT")
+            })
+        };
+        wait_until(is_stopped, || "it goes on".to_owned());
     }
 
     fn go_on(&mut self) {

@@ -70,7 +70,7 @@ fn a_mount_tells_how_it_is() {
     assert_eq!(status["requests_lost"], 0);
     assert_eq!(status["trust"], "none");
     assert_eq!(status["sandbox"]["mode"], "required");
-    assert_eq!(status["sandbox"]["layers"].as_array().unwrap().len(), 5);
+    assert_eq!(status["sandbox"]["layers"].as_array().unwrap().len(), 6);
     let manifest = status["manifest"].as_str().unwrap();
     assert!(mount.log().contains(manifest), "{manifest}");
     assert!(fs::read(mount.join("bad")).is_err());

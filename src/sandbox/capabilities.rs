@@ -24,17 +24,16 @@ pub(super) fn drop_others(confinement: &Confinement<'_>) -> Result<State, Cause>
 
 /// What a supervisor has no use for. It unmounts and makes read-only (`CAP_SYS_ADMIN`)
 /// and opens manifests and keys (`CAP_DAC_READ_SEARCH`); its workers have no more than it
-/// has, and give up the rest of that (`CAP_SETPCAP`). To find a process or a namespace of
-/// somebody else's (`CAP_SYS_PTRACE`, `CAP_SYS_CHROOT`) is over when it is mounted.
+/// has, make the backing their root (`CAP_SYS_CHROOT`), and give up the rest of that
+/// (`CAP_SETPCAP`). To look into processes of somebody else's (`CAP_SYS_PTRACE`) is over
+/// when it is mounted.
 pub(super) fn drop_unneeded(supervision: &Supervision) -> Result<State, Cause> {
     let mut kept = CapsHashSet::from([
         Capability::CAP_SYS_ADMIN,
         Capability::CAP_DAC_READ_SEARCH,
         Capability::CAP_SETPCAP,
+        Capability::CAP_SYS_CHROOT,
     ]);
-    if supervision.enters {
-        kept.insert(Capability::CAP_SYS_CHROOT);
-    }
     if overrides(supervision)? {
         kept.insert(Capability::CAP_DAC_OVERRIDE);
     }

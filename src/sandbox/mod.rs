@@ -1,7 +1,7 @@
 //! What a process that reads untrusted bytes gives up before it reads them.
 //!
 //! [`enter`] takes everything from the process that serving a manifest does not
-//! need, in five layers, and for good. Whoever takes the process over by a flaw
+//! need, in six layers, and for good. Whoever takes the process over by a flaw
 //! in it can then lie to those who read the mount, and nothing else: read no
 //! file but those of the backing, write none, run no program, reach no network
 //! and no other process.
@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | descriptors | all that are open and were not named | `descriptors.rs` |
 //! | process | working directory, core dumps, new privileges, files that grow | `limits.rs` |
+//! | root | names outside of the backing | `root.rs` |
 //! | landlock | every file outside of the backing, network, signals to others | `landlock.rs` |
 //! | capabilities | all but `CAP_DAC_READ_SEARCH` | `capabilities.rs` |
 //! | seccomp | every system call that is not on a list | `seccomp.rs` |
@@ -26,6 +27,7 @@ mod forbidden;
 mod landlock;
 mod limits;
 mod report;
+mod root;
 mod seccomp;
 mod supervise;
 
@@ -109,6 +111,8 @@ pub enum Layer {
     Descriptors,
     /// Limits and attributes of the process.
     Process,
+    /// Which names it can look at.
+    Root,
     /// Which files it can reach.
     Landlock,
     /// Which rights of root it has.
@@ -119,9 +123,10 @@ pub enum Layer {
 
 impl Layer {
     /// In the order in which they are entered: each works under those before.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Descriptors,
         Self::Process,
+        Self::Root,
         Self::Landlock,
         Self::Capabilities,
         Self::Seccomp,
@@ -133,6 +138,7 @@ impl fmt::Display for Layer {
         f.write_str(match self {
             Self::Descriptors => "descriptors",
             Self::Process => "process",
+            Self::Root => "root",
             Self::Landlock => "landlock",
             Self::Capabilities => "capabilities",
             Self::Seccomp => "seccomp",
@@ -220,6 +226,7 @@ pub fn enter_layers(
         let state = match layer {
             Layer::Descriptors => descriptors::close_others(confinement),
             Layer::Process => limits::apply(confinement),
+            Layer::Root => root::change(confinement),
             Layer::Landlock => landlock::restrict(confinement),
             Layer::Capabilities => capabilities::drop_others(confinement),
             Layer::Seccomp => seccomp::install(confinement, violation),

@@ -105,6 +105,16 @@ pub fn leave_place() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory the root, and goes there.
+///
+/// # Errors
+/// As fchdir(2) and chroot(2): `EPERM` without `CAP_SYS_CHROOT`.
+pub fn make_root(directory: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(directory)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
 /// No core dump, and nobody may look into this process but root.
 ///
 /// # Errors

@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
-use continuity::sandbox::Layer::{self, Capabilities, Descriptors, Landlock, Process, Seccomp};
+use continuity::sandbox::Layer::{
+    self, Capabilities, Descriptors, Landlock, Process, Root, Seccomp,
+};
 use raw_syscall::syscall;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
@@ -60,23 +62,23 @@ const fn perhaps_by(layer: Layer, attack: Attack) -> Attack {
 
 pub const ATTACKS: &[Attack] = &[
     // Reading what is outside of the backing.
-    attack("read-absolute", &[Landlock], |p| {
+    attack("read-absolute", &[Root, Landlock], |p| {
         open2(CWD, p.scene.join("outside/secret").to_str().unwrap(), READ)
     }),
-    attack("read-shadow", &[Landlock], |_| {
+    attack("read-shadow", &[Root, Landlock], |_| {
         open2(CWD, "/etc/shadow", READ)
     }),
-    attack("read-above", &[Landlock], |p| {
+    attack("read-above", &[Root, Landlock], |p| {
         open2(p.root.as_fd(), "../outside/secret", READ)
     }),
-    attack("read-relative", &[Landlock], |_| {
+    attack("read-relative", &[Root, Landlock], |_| {
         open2(CWD, "etc/shadow", READ)
             .or_else(|_| open2(CWD, "../../../../../../../../etc/shadow", READ))
     }),
-    attack("read-by-proc-root", &[Landlock], |_| {
+    attack("read-by-proc-root", &[Root, Landlock], |_| {
         open2(CWD, "/proc/self/root/etc/shadow", READ)
     }),
-    attack("read-by-openat", &[Landlock, Seccomp], |_| {
+    attack("read-by-openat", &[Root, Landlock, Seccomp], |_| {
         rustix::fs::openat(CWD, "/etc/shadow", READ, Mode::empty())?;
         Ok(())
     }),
@@ -105,15 +107,35 @@ pub const ATTACKS: &[Attack] = &[
         )?;
         Ok(())
     }),
-    attack("list-root", &[Landlock], |_| {
-        open2(CWD, "/", READ | OFlags::DIRECTORY)
+    attack("list-another", &[Root, Landlock], |_| {
+        open2(CWD, "/etc", READ | OFlags::DIRECTORY)
     }),
-    attack("read-own-memory-file", &[Landlock], |_| {
+    // Looking at what cannot be opened.
+    attack("look-absolute", &[Root], |p| {
+        rustix::fs::stat(p.scene.join("outside/secret"))?;
+        Ok(())
+    }),
+    attack("look-above", &[Root], |p| {
+        rustix::fs::statat(&p.root, "../outside/secret", AtFlags::empty())?;
+        Ok(())
+    }),
+    attack("look-by-descriptor", &[Root], |p| {
+        let above = opened2(p.root.as_fd(), "..", OFlags::PATH, Mode::empty())?;
+        rustix::fs::statat(above, "outside/secret", AtFlags::empty())?;
+        Ok(())
+    }),
+    attack("look-at-processes", &[Root], |_| {
+        rustix::fs::stat("/proc/1")?;
+        Ok(())
+    }),
+    attack("read-own-memory-file", &[Root, Landlock], |_| {
         open2(CWD, "/proc/self/mem", OFlags::RDWR)
     }),
-    attack("read-memory-of-another", &[Landlock, Capabilities], |p| {
-        open2(CWD, &format!("/proc/{}/mem", p.victim), READ)
-    }),
+    attack(
+        "read-memory-of-another",
+        &[Root, Landlock, Capabilities],
+        |p| open2(CWD, &format!("/proc/{}/mem", p.victim), READ),
+    ),
     attack("read-leaked", &[Descriptors], |p| {
         let mut byte = 0_u8;
         let arguments = [p.leaked as usize, &raw mut byte as usize, 1, 0];
@@ -136,7 +158,7 @@ pub const ATTACKS: &[Attack] = &[
         rustix::io::write(&file, b"content")?;
         Ok(())
     }),
-    attack("open-again-for-writing", &[Landlock], |p| {
+    attack("open-again-for-writing", &[Root, Landlock], |p| {
         let file = opened2(p.root.as_fd(), "file", READ, Mode::empty())?;
         open2(
             CWD,
@@ -149,7 +171,7 @@ pub const ATTACKS: &[Attack] = &[
         opened2(p.root.as_fd(), ".", flags, Mode::RUSR)?;
         Ok(())
     }),
-    attack("truncate", &[Landlock, Seccomp], |p| {
+    attack("truncate", &[Root, Landlock, Seccomp], |p| {
         let path = path(&p.scene.join("backing/sub/file"));
         syscall(libc::SYS_truncate, &[path.as_ptr() as usize, 13])?;
         Ok(())
@@ -191,17 +213,21 @@ pub const ATTACKS: &[Attack] = &[
             unique("symlink"),
         )?)
     }),
-    attack("link-secret-into-backing", &[Landlock, Seccomp], |p| {
-        let secret = p.scene.join("outside/secret");
-        Ok(rustix::fs::linkat(
-            CWD,
-            secret,
-            &p.root,
-            unique("link"),
-            AtFlags::empty(),
-        )?)
-    }),
-    attack("rename", &[Landlock, Seccomp], |p| {
+    attack(
+        "link-secret-into-backing",
+        &[Root, Landlock, Seccomp],
+        |p| {
+            let secret = p.scene.join("outside/secret");
+            Ok(rustix::fs::linkat(
+                CWD,
+                secret,
+                &p.root,
+                unique("link"),
+                AtFlags::empty(),
+            )?)
+        },
+    ),
+    attack("rename", &[Root, Landlock, Seccomp], |p| {
         // To its own name: nothing happens.
         Ok(rustix::fs::renameat(
             &p.root,
@@ -236,7 +262,7 @@ pub const ATTACKS: &[Attack] = &[
         )?;
         Ok(())
     }),
-    attack("change-attribute", &[Seccomp], |p| {
+    attack("change-attribute", &[Root, Seccomp], |p| {
         let flags = rustix::fs::XattrFlags::empty();
         Ok(rustix::fs::setxattr(
             p.scene.join("backing/file"),
@@ -245,12 +271,12 @@ pub const ATTACKS: &[Attack] = &[
             flags,
         )?)
     }),
-    attack("set-core-pattern", &[Landlock], |_| {
+    attack("set-core-pattern", &[Root, Landlock], |_| {
         open2(CWD, "/proc/sys/kernel/core_pattern", OFlags::WRONLY)
     }),
     // Running something.
-    attack("exec", &[Landlock, Seccomp], |_| exec(c"/bin/echo")),
-    attack("exec-memory", &[Process, Landlock, Seccomp], |p| {
+    attack("exec", &[Root, Landlock, Seccomp], |_| exec(c"/bin/echo")),
+    attack("exec-memory", &[Process, Root, Landlock, Seccomp], |p| {
         let memory = rustix::fs::memfd_create("program", rustix::fs::MemfdFlags::empty())?;
         rustix::io::write(&memory, &p.program)?;
         let path = c"";
@@ -290,10 +316,10 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     attack("fork", &[Seccomp], |_| fork(libc::SIGCHLD)),
-    attack("fork-into-namespace", &[Seccomp], |_| {
+    attack("fork-into-namespace", &[Root, Seccomp], |_| {
         fork(libc::SIGCHLD | libc::CLONE_NEWUSER)
     }),
-    attack("fork-by-clone3", &[Seccomp], |_| {
+    attack("fork-by-clone3", &[Root, Seccomp], |_| {
         // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, …
         let arguments = [
             libc::CLONE_NEWUSER as u64,
@@ -334,7 +360,7 @@ pub const ATTACKS: &[Attack] = &[
             .send_to(b"x", p.udp)
             .map(drop)
     }),
-    attack("unix-connect", &[Seccomp], |p| {
+    attack("unix-connect", &[Root, Seccomp], |p| {
         UnixStream::connect(p.scene.join("socket")).map(drop)
     }),
     attack("abstract-connect", &[Landlock, Seccomp], |p| {
@@ -412,7 +438,7 @@ pub const ATTACKS: &[Attack] = &[
         Ok(())
     }),
     // Namespaces and mounts.
-    attack("new-user-namespace", &[Seccomp], |_| {
+    attack("new-user-namespace", &[Root, Seccomp], |_| {
         unshare(libc::CLONE_NEWUSER)
     }),
     attack("new-mount-namespace", &[Capabilities, Seccomp], |_| {
@@ -423,7 +449,7 @@ pub const ATTACKS: &[Attack] = &[
         syscall(libc::SYS_setns, &[network, libc::CLONE_NEWNET as usize])?;
         Ok(())
     }),
-    attack("mount", &[Landlock, Capabilities, Seccomp], |p| {
+    attack("mount", &[Root, Landlock, Capabilities, Seccomp], |p| {
         let at = p.scene.join("mountpoint");
         rustix::mount::mount(
             "none",
@@ -443,7 +469,7 @@ pub const ATTACKS: &[Attack] = &[
     }),
     fails_anyway(
         libc::EINVAL,
-        attack("unmount", &[Capabilities, Seccomp], |p| {
+        attack("unmount", &[Root, Capabilities, Seccomp], |p| {
             let at = p.scene.join("backing/empty");
             Ok(rustix::mount::unmount(
                 &at,
@@ -453,7 +479,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     fails_anyway(
         libc::EBUSY,
-        attack("pivot", &[Landlock, Capabilities, Seccomp], |p| {
+        attack("pivot", &[Root, Landlock, Capabilities, Seccomp], |p| {
             let at = path(&p.scene.join("backing/empty"));
             syscall(
                 libc::SYS_pivot_root,
@@ -462,7 +488,7 @@ pub const ATTACKS: &[Attack] = &[
             Ok(())
         }),
     ),
-    attack("chroot", &[Capabilities, Seccomp], |p| {
+    attack("chroot", &[Root, Capabilities, Seccomp], |p| {
         Ok(rustix::process::chroot(p.scene.as_path())?)
     }),
     // Rights.
