@@ -606,6 +606,7 @@ mount -t overlay helper -o "lowerdir=$PWD/sbin:$(readlink -f /sbin)" "$(readlink
 mkfifo wait; unshare --mount --propagation=private sh -c 'echo $$ >pid; read x <wait' & other=$!
 until test -s pid; do sleep 0.05; done
 pid=$(cat pid)
+trap 'kill $other' EXIT
 mount -N $pid -t continuity "$PWD/manifest" "$PWD/mount" -o "backing=$PWD/tree"
 not grep -q " $PWD/mount fuse.continuity " /proc/self/mounts
 grep -q " $PWD/mount fuse.continuity " /proc/$pid/mounts
@@ -614,11 +615,13 @@ test "$(nsenter -m -t $pid cat "$PWD/mount/file")" = content
 worker() {
     nsenter -m -t $pid "$CONTINUITY" mounts --json | grep -F "\"$PWD/mount\"" | sed 's/.*"worker":\([0-9]*\).*/\1/'
 }
-first=$(worker); kill -s KILL $first
+first=$(worker)
+kill -s KILL $first
 test "$(nsenter -m -t $pid cat "$PWD/mount/file")" = content
 until test "$(worker || true)" != $first; do sleep 0.05; done
 nsenter -m -t $pid umount "$PWD/mount"
 echo >wait; wait $other
+trap - EXIT
 status=0; "$HELPER" manifest mount -N /dev/null -o backing=tree 2>error || status=$?
 test $status = 32
 grep -q 'mount namespace "/dev/null"' error

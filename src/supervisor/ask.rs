@@ -1,7 +1,7 @@
 //! Where a mount is asked to read its manifest anew: a socket beside that of the
 //! status. Only root is heard, and one word.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::digest::Digest;
 use crate::sys::peer;
 
-use super::socket;
+use super::socket::{self, Name};
 
 /// The word.
 const RELOAD: &[u8] = b"reload";
@@ -52,7 +52,7 @@ fn control_path(directory: &Path, device_number: u64) -> PathBuf {
 /// A socket that is gone when this is dropped.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
-    path: PathBuf,
+    _name: Name,
     asks: Receiver<Ask>,
 }
 
@@ -68,22 +68,16 @@ impl ControlSocket {
     /// Makes it, in a directory that is closed to others.
     pub(super) fn bind(directory: &Path, device_number: u64, origin: Origin) -> io::Result<Self> {
         let path = control_path(directory, device_number);
-        let listener = socket::listen(&path)?;
+        let (listener, name) = socket::listen(&path)?;
         let (say, asks) = channel();
         let thread = std::thread::Builder::new().name("control".to_owned());
         thread.spawn(move || listen(&listener, &origin, &say))?;
-        Ok(Self { path, asks })
+        Ok(Self { _name: name, asks })
     }
 
     /// Who is next, if anybody waits.
     pub(super) fn next(&self) -> Option<Ask> {
         self.asks.try_recv().ok()
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -172,6 +166,7 @@ pub fn ask(directory: &Path, device_number: u64) -> io::Result<Result<String, St
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -193,7 +188,10 @@ mod tests {
     #[test]
     fn the_word_is_heard_and_answered() {
         let (directory, socket) = bind("manifest");
-        let mode = fs::metadata(&socket.path).unwrap().permissions().mode();
+        let mode = fs::metadata(control_path(directory.path(), 45))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let digest = Algorithm::Sha256.hash(b"manifest");
         thread::scope(|scope| {
@@ -217,9 +215,9 @@ mod tests {
 
     #[test]
     fn other_words_are_not_heard() {
-        let (_directory, socket) = bind("manifest");
+        let (directory, socket) = bind("manifest");
         for word in [&b""[..], b"rel", b"unload", b"status\n\n\n"] {
-            let mut stream = UnixStream::connect(&socket.path).unwrap();
+            let mut stream = UnixStream::connect(control_path(directory.path(), 45)).unwrap();
             stream.write_all(word).unwrap();
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             let mut answer = Vec::new();

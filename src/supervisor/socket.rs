@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,7 @@ const KINDS: [&str; 2] = ["sock", "control"];
 #[derive(Debug)]
 pub(super) enum StatusSocket {
     /// For whoever may come there.
-    Named {
-        listener: UnixListener,
-        path: PathBuf,
-    },
+    Named { listener: UnixListener, name: Name },
     /// For this process alone.
     Unnamed(UnnamedSocket),
 }
@@ -44,8 +41,8 @@ impl StatusSocket {
         PrivateDirectory::open(directory).map_err(io::Error::other)?;
         sweep(directory);
         let path = status_path(directory, device_number);
-        let listener = listen(&path)?;
-        Ok(Self::Named { listener, path })
+        let (listener, name) = listen(&path)?;
+        Ok(Self::Named { listener, name })
     }
 
     /// Makes one that nobody else finds.
@@ -55,7 +52,7 @@ impl StatusSocket {
 
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Self::Named { path, .. } => path.clone(),
+            Self::Named { name, .. } => name.path.clone(),
             Self::Unnamed(socket) => socket.path(),
         }
     }
@@ -68,17 +65,26 @@ impl StatusSocket {
     }
 }
 
-impl Drop for StatusSocket {
+/// The name of a socket, which is gone when this is dropped. By then the filesystem is
+/// gone, and another one may have its number, and a socket of that name.
+#[derive(Debug)]
+pub(super) struct Name {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for Name {
     fn drop(&mut self) {
-        if let Self::Named { path, .. } = self {
-            let _ = fs::remove_file(path);
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| found.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Listens in a place. What is there is somebody's who is gone, since no other
 /// filesystem has that number now.
-pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, Name)> {
     // Under another name first, for a moment passes until somebody listens.
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
@@ -87,8 +93,12 @@ pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&new)?;
     fs::set_permissions(&new, Permissions::from_mode(0o600))?;
+    let name = Name {
+        path: path.to_owned(),
+        inode: fs::symlink_metadata(&new)?.ino(),
+    };
     fs::rename(&new, path)?;
-    Ok(listener)
+    Ok((listener, name))
 }
 
 /// Takes away what was left by those who were killed.
@@ -128,9 +138,12 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["5.control", "5.sock", "8.new", "notes"]);
-        // Whoever comes next has the number now.
-        drop((serving, listen(&path("5.control")).unwrap()));
+        // Whoever comes next has the number now, and keeps its name.
+        let next = listen(&path("5.control")).unwrap();
+        drop(serving);
+        assert!(path("5.control").exists());
+        drop(next);
         drop(own);
-        assert!(!path("5.sock").exists());
+        assert!(!path("5.sock").exists() && !path("5.control").exists());
     }
 }
