@@ -10,12 +10,13 @@ mod mounted;
 mod tree;
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use continuity::sys::{datagram, mount};
+use continuity::sys::{datagram, mount, served};
 use mounted::{Mount, in_time, mounts_at, run, wait_until};
 use rustix::fs::Advice;
 use tempfile::TempDir;
@@ -83,25 +84,29 @@ impl Drop for Done<'_> {
     }
 }
 
-/// A connection that is open, and that no process has: it is in a message that
-/// nobody has received.
-#[test]
-fn a_mount_that_nobody_can_answer_is_replaced() {
-    let scene = Scene::new();
-    let device = mount::open_fuse_device().unwrap();
-    let options = mount::FuseMountOptions {
+/// How to mount what nobody serves.
+fn abandoned() -> mount::FuseMountOptions<'static> {
+    mount::FuseMountOptions {
         source: "abandoned".as_ref(),
         subtype: "continuity",
         allow_other: true,
         attributes: mount::MountAttributes::default(),
         max_read: None,
         labels: &[],
-    };
+    }
+}
+
+/// A connection that is open, and that no process has: it is in a message that
+/// nobody has received.
+#[test]
+fn a_mount_that_nobody_can_answer_is_replaced() {
+    let scene = Scene::new();
+    let device = mount::open_fuse_device().unwrap();
     let place = mount::open_place(&scene.place()).unwrap();
-    let abandoned = mount::mount_fuse(&device, &options).unwrap();
-    abandoned.attach(std::os::fd::AsFd::as_fd(&place)).unwrap();
+    let mounted = mount::mount_fuse(&device, &abandoned()).unwrap();
+    mounted.attach(place.as_fd()).unwrap();
     let (sender, _receiver) = datagram::pair().unwrap();
-    datagram::send(&sender, b"x", &[std::os::fd::AsFd::as_fd(&device)]).unwrap();
+    datagram::send(&sender, b"x", &[device.as_fd()]).unwrap();
     drop((device, place));
     assert_eq!(mounts_at(&scene.place()), ["fuse.continuity"]);
 
@@ -115,6 +120,28 @@ fn a_mount_that_nobody_can_answer_is_replaced() {
     );
     assert!(mount.unmount().success());
     assert_eq!(mounts_at(&scene.place()), [""; 0]);
+}
+
+/// A worker does not enter a backing that is silent, for it would wait for ever; so its
+/// supervisor asks first.
+#[test]
+fn a_directory_that_does_not_answer_is_known() {
+    let scene = Scene::new();
+    let answers = || {
+        let place = mount::open_place(&scene.place()).unwrap();
+        served::answers(place.as_fd())
+    };
+    assert!(answers());
+    let device = mount::open_fuse_device().unwrap();
+    let place = mount::open_place(&scene.place()).unwrap();
+    let silent = mount::mount_fuse(&device, &abandoned()).unwrap();
+    let control = mount::FuseControl::open(silent.identity().unwrap()).unwrap();
+    silent.attach(place.as_fd()).unwrap();
+    assert!(!answers());
+    // Whoever asked is free then.
+    control.abort().unwrap();
+    assert!(answers());
+    run("umount", ["-l".as_ref(), scene.place().as_os_str()]);
 }
 
 /// One that is only slow is nobody's to take away.

@@ -50,6 +50,9 @@ pub use supervise::{Supervision, supervise};
 pub struct Confinement<'a> {
     /// Directories below which files can be opened for reading.
     pub readable: &'a [BorrowedFd<'a>],
+    /// A directory that becomes the root; it has to answer. What leads out of it by any
+    /// other directory that is open is not found out.
+    pub root: Option<BorrowedFd<'a>>,
     /// A directory in which files without names can be made, for private
     /// copies.
     pub writable: Option<BorrowedFd<'a>>,

@@ -9,11 +9,10 @@ use crate::sys::confine;
 use super::{Cause, Confinement, State};
 
 pub(super) fn change(confinement: &Confinement<'_>) -> Result<State, Cause> {
-    let ([directory], None) = (confinement.readable, confinement.writable) else {
-        let why = "as it was, for there is another directory than the backing";
-        return Ok(State::Partial(why.to_owned()));
+    let Some(directory) = confinement.root else {
+        return Ok(State::Partial("as it was".to_owned()));
     };
-    match confine::make_root(*directory) {
+    match confine::make_root(directory) {
         Ok(()) => Ok(State::Full("the backing".to_owned())),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let why = "as it was, for want of CAP_SYS_CHROOT";

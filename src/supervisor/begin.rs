@@ -9,6 +9,7 @@ use crate::sys::mount::open_fuse_device;
 use crate::sys::namespace::Outside;
 
 use super::ask::ControlSocket;
+use super::backing::Backing;
 use super::counts::Counts;
 use super::error::{not_ready, not_told};
 use super::kept::{Kept, Resumed};
@@ -35,7 +36,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             worker.tell(&ToWorker::Begin {
                 pin: self.view.digest(),
                 manifest: worker::copy(self.view.manifest())?,
-                backing: worker::copy(&self.plan.backing)?,
+                backing: Backing::of(&self.plan.backing)?,
                 numbers: self.view.numbers(self.before.as_ref())?,
             })
         };

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::fuse::Turn;
 use crate::sys::datagram;
 
+use super::backing::Backing;
 use super::counts::Counts;
 
 /// Longest message, in bytes: the first message of the kernel is part of one.
@@ -45,8 +46,8 @@ pub enum ToWorker {
         pin: Option<Digest>,
         /// The manifest.
         manifest: OwnedFd,
-        /// The directory that has the content.
-        backing: OwnedFd,
+        /// Where the content is.
+        backing: Backing,
         /// What numbers its inodes get.
         numbers: Numbers,
     },
@@ -142,7 +143,7 @@ impl Link {
                 backing,
                 numbers,
             } => {
-                bytes.push(BEGIN);
+                bytes.extend([BEGIN, u8::from(backing.answers)]);
                 let mut descriptors = vec![manifest.as_fd(), backing.as_fd()];
                 let mut before_pin = None;
                 bytes.push(match numbers {
@@ -267,7 +268,7 @@ fn digest(text: &[u8]) -> Option<Digest> {
 fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
     let mut descriptors = descriptors.into_iter();
     match open(bytes)? {
-        (BEGIN, [how, pins @ ..]) => {
+        (BEGIN, [answers, how, pins @ ..]) => {
             let end = pins.iter().position(|byte| *byte == b'\n')?;
             let (pin, before_pin) = pins.split_at_checked(end)?;
             Some(ToWorker::Begin {
@@ -276,7 +277,10 @@ fn to_worker(bytes: &[u8], descriptors: Vec<OwnedFd>) -> Option<ToWorker> {
                     pin => Some(digest(pin)?),
                 },
                 manifest: descriptors.next()?,
-                backing: descriptors.next()?,
+                backing: Backing {
+                    directory: descriptors.next()?,
+                    answers: *answers != 0,
+                },
                 numbers: match *how {
                     NATURAL => Numbers::Natural,
                     KEPT => Numbers::Kept(descriptors.next()?),
@@ -354,7 +358,7 @@ mod tests {
     fn the_worker_hears_what_it_is_told() {
         let (supervisor, worker) = links();
         for pin in [None, Some(Algorithm::Sha512.hash(b"manifest"))] {
-            let (manifest, backing) = (null(), null());
+            let (manifest, backing) = (null(), Backing::of(&null()).unwrap());
             supervisor
                 .tell_worker(&ToWorker::Begin {
                     pin,
@@ -427,7 +431,7 @@ mod tests {
                 .tell_worker(&ToWorker::Begin {
                     pin: None,
                     manifest: null(),
-                    backing: null(),
+                    backing: Backing::of(&null()).unwrap(),
                     numbers: Numbers::Following(before),
                 })
                 .unwrap();
@@ -479,8 +483,8 @@ mod tests {
         for bytes in [
             &b"\x05B"[..],
             b"\x05S\x00\x00\x00\x00\x01",
-            b"\x05Bn\n",
-            b"\x05Bnsha256:0\n",
+            b"\x05B\x01n\n",
+            b"\x05B\x01nsha256:0\n",
             b"\x05",
         ] {
             datagram::send(&supervisor, bytes, &[]).unwrap();

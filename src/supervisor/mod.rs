@@ -6,6 +6,7 @@
 //! kernel's first message and a few words of the worker.
 
 mod ask;
+mod backing;
 mod begin;
 mod control;
 mod counts;
@@ -32,6 +33,7 @@ use crate::fuse::{Connection, MountOptions};
 use crate::sys::namespace::Outside;
 
 pub use ask::{Origin, ask as ask_to_reload};
+pub use backing::Backing;
 pub use control::Control;
 pub use counts::Counts;
 pub use error::SupervisorError;

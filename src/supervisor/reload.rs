@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::escape::OneLine;
 
 use super::ask::Ask;
+use super::backing::Backing;
 use super::error::{end_of, not_ready};
 use super::message::{FromWorker, Numbers, ToWorker};
 use super::served::Served;
@@ -79,7 +80,7 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
             worker.tell(&ToWorker::Begin {
                 pin: None,
                 manifest: worker::copy(next.manifest())?,
-                backing: worker::copy(&self.plan.backing)?,
+                backing: Backing::of(&self.plan.backing)?,
                 numbers: Numbers::Following(self.view.before()?),
             })
         };

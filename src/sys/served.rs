@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags};
 use rustix::io::Errno;
 
 use super::holders::{self, Holder, Holders, gone_is_false};
@@ -32,6 +33,25 @@ pub enum Server {
     Gone,
     /// Nobody, but the connection is open, and whoever asks waits.
     Missing(MountIdentity),
+}
+
+/// How long a directory may take to say whether it can be entered.
+const PATIENCE_TO_ENTER: Duration = Duration::from_secs(1);
+
+/// Whether a directory answers, so that whoever enters it is not held up by a server
+/// that is gone.
+pub fn answers(directory: BorrowedFd<'_>) -> bool {
+    let (tell, answer) = mpsc::channel();
+    let Ok(directory) = directory.try_clone_to_owned() else {
+        return false;
+    };
+    let ask = std::thread::Builder::new().name("ask".to_owned());
+    let asked = ask.spawn(move || {
+        // What chdir(2) asks, of which the kernel may remember the answer.
+        let entered = rustix::fs::accessat(&directory, ".", Access::EXEC_OK, AtFlags::empty());
+        let _ = tell.send(entered);
+    });
+    asked.is_ok() && answer.recv_timeout(PATIENCE_TO_ENTER).is_ok()
 }
 
 /// Looks who serves what is mounted in this place, if that is of this type.

@@ -93,6 +93,7 @@ impl Prepared {
         keep.extend(cache.map(|(private, _)| private.as_fd()));
         enter(&Confinement {
             readable: &[self.root.as_fd()],
+            root: self.cache.is_none().then(|| self.root.as_fd()),
             writable: cache.map(|(_, directory)| directory.as_fd()),
             passthrough: cache.is_some(),
             keep: &keep,

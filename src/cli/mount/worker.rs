@@ -23,7 +23,7 @@ use crate::inode::{Change, InodeTable, RootOwner, Statistics};
 use crate::manifest::Limits;
 use crate::sandbox::{self, Confinement, SandboxError};
 use crate::source::DirectorySource;
-use crate::supervisor::{FromWorker, Link, Numbers, ToWorker};
+use crate::supervisor::{Backing, FromWorker, Link, Numbers, ToWorker};
 use crate::sys::process::{self, Nothing};
 use crate::sys::{KnownIds, PrivateDirectory, PrivateDirectoryError, RootDir, known_ids};
 use crate::trust::{Moment, Policy, Vouched, Voucher};
@@ -146,7 +146,7 @@ fn ready(
     verbosity: Verbosity,
     link: &Link,
     pin: Option<Digest>,
-    (manifest, backing): (OwnedFd, OwnedFd),
+    (manifest, backing): (OwnedFd, Backing),
     numbers: Numbers,
 ) -> Result<Ready, Failure> {
     let cache = open_cache(&request.options)?;
@@ -161,7 +161,7 @@ fn ready(
     let confined = confine(
         request,
         cache.as_ref(),
-        backing.as_fd(),
+        &backing,
         [
             Some(link.as_fd()),
             Some(manifest.as_fd()),
@@ -182,7 +182,7 @@ fn ready(
     let (filesystem, digest, changes) = load(
         request,
         File::from(manifest),
-        RootDir::from_descriptor(backing),
+        RootDir::from_descriptor(backing.directory),
         &trust,
         &known,
         (numbers, link),
@@ -304,11 +304,13 @@ fn forget(forgetting: Forgetting, changes: Vec<Change>, link: Link) -> io::Resul
 fn confine(
     request: &Request,
     cache: Option<&Cache>,
-    backing: BorrowedFd<'_>,
+    backing: &Backing,
     keep: Vec<BorrowedFd<'_>>,
 ) -> Result<sandbox::Report, SandboxError> {
     let confinement = Confinement {
-        readable: &[backing],
+        readable: &[backing.as_fd()],
+        // The directory of copies leads out, and a silent backing would hold us up.
+        root: (cache.is_none() && backing.answers).then(|| backing.as_fd()),
         writable: cache.map(|cache| cache.directory.as_fd()),
         passthrough: cache.is_some(),
         keep: &keep,
