@@ -8,7 +8,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`sys`]: the only system calls |
-//! | 1 | [`escape`], [`progress`], [`sandbox`], then [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
+//! | 1 | [`escape`], [`progress`], [`sandbox`], then `acl`, [`attributes`], [`digest`], [`path`], [`mode`]: plain values |
 //! | 2 | [`manifest`]: bytes to values and back; [`trust`]: who vouches for the bytes |
 //! | 3 | [`tar`]: archives to members and back; then [`source`]: where content comes from; not trusted; [`tree`]: what real files are, in a manifest's words |
 //! | 4 | [`verify`]: the trust boundary; content leaves it only when it matched |
@@ -18,6 +18,7 @@
 //! | 8 | [`supervisor`]: the process that mounts, and the one that serves |
 //! | 9 | [`cli`] |
 
+mod acl;
 pub mod apply;
 pub mod archive;
 pub mod attributes;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 13] = [
     &["sys"],
     &["escape", "progress", "sandbox"],
-    &["attributes", "digest", "mode", "path"],
+    &["acl", "attributes", "digest", "mode", "path"],
     &["manifest", "trust"],
     &["tar"],
     &["source", "tree"],

@@ -1,48 +1,45 @@
 //! POSIX ACLs with the users and groups in them mapped.
 //!
-//! The form is that of `include/uapi/linux/posix_acl_xattr.h`, in which the kernel
-//! asks for them, and what they mean is in `posix_acl_permission` (fs/posix_acl.c).
+//! What they mean is in `posix_acl_permission` (fs/posix_acl.c).
 
 use std::borrow::Cow;
+
+use crate::acl::{self, Entry, GROUP, USER};
 
 use super::idmap::IdMap;
 
 /// The attributes that are ACLs.
-pub(super) const NAMES: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
-
-const VERSION: [u8; 4] = 2_u32.to_le_bytes();
-const USER: [u8; 2] = 0x02_u16.to_le_bytes();
-const GROUP: [u8; 2] = 0x08_u16.to_le_bytes();
+pub(super) const NAMES: [&[u8]; 2] = [acl::ACCESS, acl::DEFAULT];
 
 /// The ACL of the mount. An entry for somebody who is nobody there is left out: the
 /// kernel does not take such an ACL, and no process is that user or in that group. The
 /// mask stays, for it stands in the mode of the file too.
 ///
 /// What is no ACL is left as it is; the kernel refuses it.
-pub(super) fn map<'a>(acl: &'a [u8], users: &IdMap, groups: &IdMap) -> Cow<'a, [u8]> {
+pub(super) fn map<'a>(value: &'a [u8], users: &IdMap, groups: &IdMap) -> Cow<'a, [u8]> {
     if [users, groups].iter().all(|map| **map == IdMap::Identity) {
-        return Cow::Borrowed(acl);
+        return Cow::Borrowed(value);
     }
-    let Some(entries) = acl.strip_prefix(&VERSION) else {
-        return Cow::Borrowed(acl);
+    let Some(mut entries) = acl::read(value) else {
+        return Cow::Borrowed(value);
     };
-    let mut mapped = VERSION.to_vec();
-    for entry in entries.chunks(8) {
-        let &[t0, t1, p0, p1, i0, i1, i2, i3] = entry else {
-            return Cow::Borrowed(acl);
-        };
-        let id = u32::from_le_bytes([i0, i1, i2, i3]);
-        let id = match [t0, t1] {
-            USER => users.find(id),
-            GROUP => groups.find(id),
-            _ => Some(id),
-        };
-        if let Some(id) = id {
-            mapped.extend_from_slice(&[t0, t1, p0, p1]);
-            mapped.extend_from_slice(&id.to_le_bytes());
+    entries.retain_mut(|entry| match shown(*entry, users, groups) {
+        Some(id) => {
+            entry.id = id;
+            true
         }
+        None => false,
+    });
+    Cow::Owned(acl::write(&entries))
+}
+
+/// Whom an entry names in the mount.
+fn shown(entry: Entry, users: &IdMap, groups: &IdMap) -> Option<u32> {
+    match entry.tag {
+        USER => users.find(entry.id),
+        GROUP => groups.find(entry.id),
+        _ => Some(entry.id),
     }
-    Cow::Owned(mapped)
 }
 
 #[cfg(test)]
@@ -52,37 +49,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const USER_OBJ: u16 = 0x01;
-    const USER: u16 = 0x02;
-    const GROUP_OBJ: u16 = 0x04;
-    const GROUP: u16 = 0x08;
-    const MASK: u16 = 0x10;
-    const OTHER: u16 = 0x20;
-    const NO_ID: u32 = u32::MAX;
-
-    /// Tag, rights, id.
-    type Entry = (u16, u16, u32);
-
-    fn encode(entries: &[Entry]) -> Vec<u8> {
-        let mut acl = VERSION.to_vec();
-        for (tag, rights, id) in entries {
-            acl.extend(tag.to_le_bytes());
-            acl.extend(rights.to_le_bytes());
-            acl.extend(id.to_le_bytes());
-        }
-        acl
-    }
+    use crate::acl::{GROUP_OBJ, MASK, NO_ID, OTHER, USER_OBJ, sample, write};
 
     fn decode(acl: &[u8]) -> Vec<Entry> {
-        acl[4..]
-            .chunks(8)
-            .map(|entry| {
-                let half = |at| u16::from_le_bytes([entry[at], entry[at + 1]]);
-                let id = u32::from(half(4)) | u32::from(half(6)) << 16;
-                (half(0), half(2), id)
-            })
-            .collect()
+        acl::read(acl).unwrap()
     }
 
     fn mapping(ranges: &[&str]) -> IdMap {
@@ -95,7 +65,7 @@ mod tests {
 
     #[test]
     fn names_are_mapped_or_left_out() {
-        let acl = encode(&[
+        let acl = write(&sample([
             (USER_OBJ, 6, NO_ID),
             (USER, 4, 5),
             (USER, 0, 50),
@@ -103,23 +73,23 @@ mod tests {
             (GROUP, 7, 5),
             (MASK, 7, NO_ID),
             (OTHER, 0, NO_ID),
-        ]);
+        ]));
         let shifted = mapping(&["0:1000:10"]);
         let mut wanted = decode(&acl);
-        wanted[1].2 = 1005;
+        wanted[1].id = 1005;
         wanted.remove(2);
         assert_eq!(decode(&map(&acl, &shifted, &IdMap::Identity)), wanted);
-        wanted[3].2 = 1005;
+        wanted[3].id = 1005;
         assert_eq!(decode(&map(&acl, &shifted, &shifted)), wanted);
         let squash = IdMap::Squash(7);
-        wanted.retain(|(tag, ..)| ![USER, GROUP].contains(tag));
+        wanted.retain(|entry| ![USER, GROUP].contains(&entry.tag));
         assert_eq!(decode(&map(&acl, &squash, &squash)), wanted);
     }
 
     #[test]
     fn what_is_no_acl_stays() {
         let shifted = mapping(&["0:1000:10"]);
-        let cut = &encode(&[(USER_OBJ, 6, NO_ID), (USER, 4, 5)])[..19];
+        let cut = &write(&sample([(USER_OBJ, 6, NO_ID), (USER, 4, 5)]))[..19];
         for odd in [
             &b""[..],
             b"\x02\0\0",
@@ -138,13 +108,15 @@ mod tests {
         let fixed = proptest::array::uniform4(0..8_u16);
         (named(), named(), fixed).prop_map(|(users, groups, [owner, group, mask, other])| {
             let entries = |tag, named: BTreeMap<u32, u16>| {
-                named.into_iter().map(move |(id, rights)| (tag, rights, id))
+                named
+                    .into_iter()
+                    .map(move |(id, rights)| Entry { tag, rights, id })
             };
-            let mut acl = vec![(USER_OBJ, owner, NO_ID)];
+            let mut acl = sample([(USER_OBJ, owner, NO_ID)]);
             acl.extend(entries(USER, users));
-            acl.push((GROUP_OBJ, group, NO_ID));
+            acl.extend(sample([(GROUP_OBJ, group, NO_ID)]));
             acl.extend(entries(GROUP, groups));
-            acl.extend([(MASK, mask, NO_ID), (OTHER, other, NO_ID)]);
+            acl.extend(sample([(MASK, mask, NO_ID), (OTHER, other, NO_ID)]));
             acl
         })
     }
@@ -167,15 +139,16 @@ mod tests {
 
     /// Whether the kernel lets somebody in.
     fn allows(acl: &[Entry], owner: u32, group: u32, user: u32, groups: &BTreeSet<u32>) -> u16 {
-        let mask = acl.iter().find(|(tag, ..)| *tag == MASK).unwrap().1;
+        let mask = acl.iter().find(|entry| entry.tag == MASK).unwrap().rights;
         let mut rights = None;
-        for (tag, right, id) in acl {
-            match *tag {
-                USER_OBJ if user == owner => return *right,
-                USER if user == *id => return right & mask,
-                GROUP_OBJ if groups.contains(&group) => *rights.get_or_insert(0) |= right & mask,
-                GROUP if groups.contains(id) => *rights.get_or_insert(0) |= right & mask,
-                OTHER => return rights.unwrap_or(*right),
+        for entry in acl {
+            let masked = entry.rights & mask;
+            match entry.tag {
+                USER_OBJ if user == owner => return entry.rights,
+                USER if user == entry.id => return masked,
+                GROUP_OBJ if groups.contains(&group) => *rights.get_or_insert(0) |= masked,
+                GROUP if groups.contains(&entry.id) => *rights.get_or_insert(0) |= masked,
+                OTHER => return rights.unwrap_or(entry.rights),
                 _ => {}
             }
         }
@@ -193,8 +166,8 @@ mod tests {
             user in 0..=IDS,
             member in proptest::collection::btree_set(0..=IDS, 0..4),
         ) {
-            let shown = decode(&map(&encode(&acl), &users, &groups));
-            prop_assert!(shown.iter().all(|(tag, _, id)| ![USER, GROUP].contains(tag) || *id >= 100));
+            let shown = decode(&map(&write(&acl), &users, &groups));
+            prop_assert!(shown.iter().all(|entry| ![USER, GROUP].contains(&entry.tag) || entry.id >= 100));
             // Nobody can be who is not mapped; the stranger, in both, is.
             let there = |map: &IdMap, id| if id == IDS { Some(IDS) } else { map.find(id) };
             let member: BTreeSet<_> = member.into_iter().filter(|id| there(&groups, *id).is_some()).collect();

@@ -1,10 +1,11 @@
-//! POSIX ACLs: as text in an archive, as the kernel's bytes in an attribute.
+//! POSIX ACLs as text in an archive.
 //!
 //! The text is that of acl_to_text(3), entries apart by commas or lines; star
-//! and libarchive add the number of a named user or group as a fourth part. The
-//! bytes are those of `include/uapi/linux/posix_acl_xattr.h`.
+//! and libarchive add the number of a named user or group as a fourth part.
 
 use std::collections::BTreeMap;
+
+use crate::acl::{self, Entry, GROUP, GROUP_OBJ, MASK, NO_ID, OTHER, USER, USER_OBJ};
 
 /// Numbers of users and groups, for ACLs that have only their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,23 +34,6 @@ impl Owners {
     }
 }
 
-/// The attribute of the ACL that is checked on access.
-pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
-/// The attribute of the ACL that new files in a directory get.
-pub(super) const DEFAULT: &[u8] = b"system.posix_acl_default";
-
-const VERSION: [u8; 4] = 2_u32.to_le_bytes();
-const NO_ID: u32 = u32::MAX;
-/// Bytes of an entry.
-const ENTRY: usize = 8;
-
-const USER_OBJ: u16 = 0x01;
-const USER: u16 = 0x02;
-const GROUP_OBJ: u16 = 0x04;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const OTHER: u16 = 0x20;
-
 /// Why text is no ACL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AclError {
@@ -57,12 +41,6 @@ pub(super) enum AclError {
     Malformed,
     /// A user or group that has a name and no number.
     Unnumbered(Box<[u8]>),
-}
-
-/// Whether an ACL for access says what the permissions say, and no more. GNU tar
-/// writes it all the same, where a file has none.
-pub(super) fn is_trivial(value: &[u8]) -> bool {
-    value.len() == VERSION.len() + 3 * ENTRY
 }
 
 /// The attribute's value; empty text is none.
@@ -80,17 +58,11 @@ pub(super) fn from_text(text: &[u8], owners: &Owners) -> Result<Option<Vec<u8>>,
         return Ok(None);
     }
     // As the kernel has them.
-    entries.sort_unstable_by_key(|(tag, _, id)| (*tag, *id));
-    let mut value = VERSION.to_vec();
-    for (tag, permissions, id) in entries {
-        value.extend_from_slice(&tag.to_le_bytes());
-        value.extend_from_slice(&permissions.to_le_bytes());
-        value.extend_from_slice(&id.to_le_bytes());
-    }
-    Ok(Some(value))
+    entries.sort_unstable_by_key(|entry| (entry.tag, entry.id));
+    Ok(Some(acl::write(&entries)))
 }
 
-fn parse_entry(line: &[u8], owners: &Owners) -> Result<(u16, u16, u32), AclError> {
+fn parse_entry(line: &[u8], owners: &Owners) -> Result<Entry, AclError> {
     let mut parts = line.split(|byte| *byte == b':').map(<[u8]>::trim_ascii);
     let kind = parts.next().unwrap_or_default();
     let mut name = parts.next().ok_or(AclError::Malformed)?;
@@ -99,7 +71,7 @@ fn parse_entry(line: &[u8], owners: &Owners) -> Result<(u16, u16, u32), AclError
         // `mask:rwx` and `other:rwx` need no name.
         rights = Some(std::mem::take(&mut name));
     }
-    let permissions = parse_rights(rights.ok_or(AclError::Malformed)?)?;
+    let rights = parse_rights(rights.ok_or(AclError::Malformed)?)?;
     let number = parts.next();
     if parts.next().is_some() {
         return Err(AclError::Malformed);
@@ -126,7 +98,7 @@ fn parse_entry(line: &[u8], owners: &Owners) -> Result<(u16, u16, u32), AclError
             .ok_or_else(|| AclError::Unnumbered(Box::from(name)))?,
         _ => NO_ID,
     };
-    Ok((tag, permissions, id))
+    Ok(Entry { tag, rights, id })
 }
 
 fn parse_id(digits: &[u8]) -> Option<u32> {
@@ -150,22 +122,14 @@ fn parse_rights(rights: &[u8]) -> Result<u16, AclError> {
 /// The text of an attribute's value, with numbers alone; `None` when it is not
 /// exactly what [`from_text`] makes of that text.
 pub(super) fn to_text(value: &[u8]) -> Option<Vec<u8>> {
-    let entries = value.strip_prefix(&VERSION)?;
     let mut lines = Vec::new();
-    for entry in entries.chunks(ENTRY) {
-        let [t0, t1, p0, p1, i0, i1, i2, i3] = *entry else {
-            return None;
-        };
-        let id = u32::from_le_bytes([i0, i1, i2, i3]);
+    for Entry { tag, rights, id } in acl::read(value)? {
         let rights: String = "rwx"
             .chars()
             .zip([4, 2, 1])
-            .map(|(letter, bit)| match u16::from_le_bytes([p0, p1]) & bit {
-                0 => '-',
-                _ => letter,
-            })
+            .map(|(letter, bit)| if rights & bit == 0 { '-' } else { letter })
             .collect();
-        lines.push(match u16::from_le_bytes([t0, t1]) {
+        lines.push(match tag {
             USER_OBJ => format!("user::{rights}"),
             USER => format!("user:{id}:{rights}:{id}"),
             GROUP_OBJ => format!("group::{rights}"),
@@ -182,6 +146,7 @@ pub(super) fn to_text(value: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acl::sample;
 
     fn read(text: &[u8]) -> Result<Option<Vec<u8>>, AclError> {
         super::from_text(
@@ -190,19 +155,13 @@ mod tests {
         )
     }
 
-    fn value(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-        let mut value = VERSION.to_vec();
-        for (tag, permissions, id) in entries {
-            value.extend_from_slice(&tag.to_le_bytes());
-            value.extend_from_slice(&permissions.to_le_bytes());
-            value.extend_from_slice(&id.to_le_bytes());
-        }
-        value
+    fn value<const N: usize>(entries: [(u16, u16, u32); N]) -> Vec<u8> {
+        acl::write(&sample(entries))
     }
 
     #[test]
     fn reads_what_tar_and_bsdtar_write() {
-        let wanted = value(&[
+        let wanted = value([
             (USER_OBJ, 6, NO_ID),
             (USER, 4, 7),
             (USER, 7, 1000),
@@ -245,13 +204,13 @@ mod tests {
     #[test]
     fn writes_only_what_comes_back() {
         assert_eq!(to_text(b""), None);
-        assert_eq!(to_text(&VERSION), None);
-        assert_eq!(to_text(&value(&[(3, 7, NO_ID)])), None);
-        assert_eq!(to_text(&value(&[(USER_OBJ, 8, NO_ID)])), None);
-        assert_eq!(to_text(&value(&[(USER_OBJ, 7, 5)])), None);
-        let unsorted = value(&[(OTHER, 7, NO_ID), (USER_OBJ, 7, NO_ID)]);
+        assert_eq!(to_text(&value([])), None);
+        assert_eq!(to_text(&value([(3, 7, NO_ID)])), None);
+        assert_eq!(to_text(&value([(USER_OBJ, 8, NO_ID)])), None);
+        assert_eq!(to_text(&value([(USER_OBJ, 7, 5)])), None);
+        let unsorted = value([(OTHER, 7, NO_ID), (USER_OBJ, 7, NO_ID)]);
         assert_eq!(to_text(&unsorted), None);
-        let mut cut = value(&[(USER_OBJ, 7, NO_ID)]);
+        let mut cut = value([(USER_OBJ, 7, NO_ID)]);
         cut.pop();
         assert_eq!(to_text(&cut), None);
     }

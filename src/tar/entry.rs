@@ -1,5 +1,6 @@
 //! One member of an archive, in the words of a manifest.
 
+use crate::acl::{ACCESS, DEFAULT, is_trivial};
 use crate::manifest::{
     DeviceNumber, Metadata, TARGET_MAX, Timestamp, XATTR_NAME_MAX, XATTR_SIZE_MAX, Xattr,
 };
@@ -153,14 +154,14 @@ fn owner_name(name: &[u8]) -> String {
 /// An ACL that is an attribute too is that attribute: that has numbers alone.
 fn take_acls(extended: &mut Extended, owners: &Owners) -> Result<(), Fault> {
     for (name, text) in [
-        (acl::ACCESS, extended.access_acl.take()),
-        (acl::DEFAULT, extended.default_acl.take()),
+        (ACCESS, extended.access_acl.take()),
+        (DEFAULT, extended.default_acl.take()),
     ] {
         let Some(text) = text.filter(|_| !extended.xattrs.contains_key(name)) else {
             continue;
         };
         match acl::from_text(&text, owners) {
-            Ok(Some(value)) if name == acl::ACCESS && acl::is_trivial(&value) => {}
+            Ok(Some(value)) if name == ACCESS && is_trivial(&value) => {}
             Ok(Some(value)) => {
                 extended.xattrs.insert(name.to_vec(), value);
             }

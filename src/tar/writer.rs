@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
+use crate::acl::{ACCESS, DEFAULT, is_trivial};
 use crate::manifest::{DeviceNumber, Metadata, Timestamp, Xattr};
 
 use super::acl;
@@ -282,8 +283,8 @@ fn push_xattr(records: &mut Vec<u8>, xattr: &Xattr) {
     let text = |key: &[u8]| acl::to_text(&xattr.value).map(|text| (key.to_vec(), text));
     let acl = match &*xattr.name {
         // What says no more than the permissions is no ACL for those tools.
-        acl::ACCESS if !acl::is_trivial(&xattr.value) => text(b"SCHILY.acl.access"),
-        acl::DEFAULT => text(b"SCHILY.acl.default"),
+        ACCESS if !is_trivial(&xattr.value) => text(b"SCHILY.acl.access"),
+        DEFAULT => text(b"SCHILY.acl.default"),
         _ => None,
     };
     let is_plain =
