@@ -8,33 +8,27 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, symlink};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
 use mounted::{Mount, in_time, run};
+use scene::Scene;
 use serde_json::Value;
-use tempfile::TempDir;
-use tree::{build, continuity, scratch, set_mode, text};
+use tree::{continuity, flip, set_mode, text};
 
 const CHUNK: usize = 65536;
 
-struct Scene {
-    scratch: TempDir,
-    manifest: PathBuf,
-}
-
-impl Scene {
-    /// Files of all kinds, a thousand of them small.
-    fn new() -> Self {
-        let scratch = scratch();
-        let tree = scratch.path().join("tree");
-        fs::create_dir_all(tree.join("many")).unwrap();
+/// Files of all kinds, a thousand of them small.
+fn scene() -> Scene {
+    let arguments = ["--chunk-threshold=1000000", "--chunk-size=65536"];
+    Scene::built_with(&arguments, |tree| {
+        fs::create_dir(tree.join("many")).unwrap();
         for number in 0..1000 {
             fs::write(tree.join(format!("many/{number}")), format!("{number}")).unwrap();
         }
@@ -47,30 +41,12 @@ impl Scene {
         fs::write(tree.join(OsStr::from_bytes(b"a\n\x1b[2J\"\\\xff")), "x").unwrap();
         symlink("nowhere", tree.join("link")).unwrap();
         run("mkfifo", [tree.join("fifo")]);
-        let manifest = build(
-            &scratch,
-            &tree,
-            &["--chunk-threshold=1000000", "--chunk-size=65536"],
-        );
-        Self { scratch, manifest }
-    }
+    })
+}
 
-    fn tree(&self) -> PathBuf {
-        self.scratch.path().join("tree")
-    }
-
-    fn mount(&self, arguments: &[&str]) -> Mount {
-        Mount::with(&self.manifest, &self.tree(), arguments)
-    }
-
-    /// Changes a byte of a file in its place.
-    fn damage(&self, name: &str, at: u64) {
-        let options = File::options().read(true).write(true).clone();
-        let file = options.open(self.tree().join(name)).unwrap();
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[!byte[0]], at).unwrap();
-    }
+/// Changes a byte of a file in its place.
+fn damage(scene: &Scene, name: &str, at: u64) {
+    flip(&scene.tree().join(name), at);
 }
 
 fn audit(mount: &Mount, arguments: &[&str]) -> Output {
@@ -94,7 +70,7 @@ fn objects(output: &Output) -> Vec<Value> {
 
 #[test]
 fn a_good_mount_has_nothing_to_tell() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     for arguments in [&[][..], &["--cached"], &["--jobs=1"]] {
         let output = audit(&mount, arguments);
@@ -120,8 +96,8 @@ fn a_good_mount_has_nothing_to_tell() {
 /// A part of a mount has the paths of the whole.
 #[test]
 fn a_directory_in_a_mount_can_be_audited() {
-    let scene = Scene::new();
-    scene.damage("many/500", 0);
+    let scene = scene();
+    damage(&scene, "many/500", 0);
     let mount = scene.mount(&[]);
     let output = continuity(["audit", mount.join("many").to_str().unwrap()]);
     assert_eq!(code(&output), 1);
@@ -135,10 +111,10 @@ fn a_directory_in_a_mount_can_be_audited() {
 
 #[test]
 fn says_what_is_refused_and_why() {
-    let scene = Scene::new();
-    scene.damage("many/500", 0);
-    scene.damage("linked", 3);
-    scene.damage("chunked", 3 * CHUNK as u64 + 9);
+    let scene = scene();
+    damage(&scene, "many/500", 0);
+    damage(&scene, "linked", 3);
+    damage(&scene, "chunked", 3 * CHUNK as u64 + 9);
     fs::remove_file(scene.tree().join("gone")).unwrap();
     fs::write(scene.tree().join("many/7"), "77").unwrap();
     for options in ["introspect", ""] {
@@ -181,7 +157,7 @@ fn says_what_is_refused_and_why() {
 
 #[test]
 fn names_are_escaped() {
-    let scene = Scene::new();
+    let scene = scene();
     let name = OsStr::from_bytes(b"a\n\x1b[2J\"\\\xff");
     fs::write(scene.tree().join(name), "y").unwrap();
     let mount = scene.mount(&[]);
@@ -205,7 +181,7 @@ fn names_are_escaped() {
 /// What the kernel has, and what the worker has at hand, were checked; but not now.
 #[test]
 fn what_is_at_hand_is_not_believed() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
     // So that a chunk stays with the worker, and not with the kernel.
@@ -223,8 +199,8 @@ fn what_is_at_hand_is_not_believed() {
         command.output().unwrap().status.success()
     };
     assert!(read_directly());
-    scene.damage("good", 0);
-    scene.damage("chunked", CHUNK as u64 + 5000);
+    damage(&scene, "good", 0);
+    damage(&scene, "chunked", CHUNK as u64 + 5000);
     assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
     assert!(read_directly(), "it is not at hand");
 
@@ -238,17 +214,17 @@ fn what_is_at_hand_is_not_believed() {
     assert_eq!(refused.len(), 2, "{refused:?}");
     // Others go on with what they have.
     assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
-    scene.damage("chunked", CHUNK as u64 + 5000);
+    damage(&scene, "chunked", CHUNK as u64 + 5000);
     assert_eq!(code(&audit(&mount, &["--cached"])), 0);
     // A second damage puts it right again.
-    scene.damage("good", 0);
+    damage(&scene, "good", 0);
     assert_eq!(code(&audit(&mount, &[])), 0);
     assert!(mount.unmount().success());
 }
 
 #[test]
 fn other_places_are_trouble() {
-    let scene = Scene::new();
+    let scene = scene();
     let tree = scene.tree();
     for (place, wanted) in [
         (tree.to_str().unwrap(), "is no continuity mount"),
@@ -271,7 +247,7 @@ fn other_places_are_trouble() {
 
 #[test]
 fn what_is_mounted_within_is_left_out() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     run(
         "mount",
@@ -296,11 +272,11 @@ fn what_is_mounted_within_is_left_out() {
 /// A plain user hears that there is something, and no reason where nobody tells.
 #[test]
 fn others_than_root_can_audit() {
-    let scene = Scene::new();
+    let scene = scene();
     set_mode(&scene.tree().join("good"), 0o600);
-    let manifest = build(&scene.scratch, &scene.tree(), &[]);
-    scene.damage("many/500", 0);
-    let mount = Mount::with(&manifest, &scene.tree(), &["-o", "allow_other"]);
+    scene.build(&[]);
+    damage(&scene, "many/500", 0);
+    let mount = scene.mount(&["-o", "allow_other"]);
     set_mode(mount.path().parent().unwrap(), 0o755);
     let audit = |options: &[&str]| {
         Command::new("setpriv")
@@ -327,7 +303,7 @@ fn others_than_root_can_audit() {
 /// How far it has come is shown as by `verify`.
 #[test]
 fn progress_is_shown_to_programs() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     let output = audit(&mount, &["--progress=json"]);
     let told = text(&output.stderr);

@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mounted::{Mount, child_of, wait_until};
+use mounted::{Mount, wait_until};
 use tree::{build, continuity, scratch, set_mode, text};
 
 const DAC_READ_SEARCH: u64 = 1 << 2;
@@ -205,10 +205,7 @@ fn a_worker_that_reads_another_manifest_writes_no_files() {
         assert_ne!(next, pid);
         // Who takes over has the numbers in a file that nobody can write to.
         mount.signal_worker("KILL");
-        wait_until(
-            || child_of(mount.pid()).is_some_and(|pid| pid != next),
-            || mount.log(),
-        );
+        mount.wait_for_another(next);
         assert_eq!(inode(), before);
         pid = confined();
         assert_ne!(pid, next);

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use continuity::sys::{datagram, mount, served};
-use mounted::{Mount, in_time, mounts_at, run, wait_until};
+use mounted::{Mount, endurance, in_time, mounts_at, run, wait_until};
 use rustix::fs::Advice;
 use tempfile::TempDir;
 use tree::{continuity, scratch, text};
@@ -183,9 +183,7 @@ fn a_mount_that_somebody_serves_slowly_is_left_alone() {
 /// (`CONTINUITY_ENDURE` times as often).
 #[test]
 fn the_next_mount_succeeds() {
-    let endurance = std::env::var("CONTINUITY_ENDURE");
-    let endurance: usize = endurance.map_or(1, |factor| factor.parse().unwrap());
-    let kills = 10 * endurance;
+    let kills = 10 * endurance() as usize;
     let scene = Scene::new();
     let done = AtomicBool::new(false);
     let last = thread::scope(|scope| {

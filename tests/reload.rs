@@ -7,61 +7,56 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use mounted::{Mount, child_of, in_time, run, wait_until};
+use mounted::{Mount, endurance, in_time, run, wait_until};
 use rustix::fs::Advice;
 use rustix::io::Errno;
-use serde_json::Value;
-use tempfile::TempDir;
-use tree::{build, continuity, scratch, text};
+use scene::Scene;
+use tree::{continuity, text};
 
-struct Scene(TempDir);
+fn scene() -> Scene {
+    Scene::new(|tree| {
+        for (name, content) in [
+            ("same", "always the same"),
+            ("content", "old"),
+            ("goes", "goes away"),
+            ("mode", "mode"),
+        ] {
+            fs::write(tree.join(name), content).unwrap();
+        }
+    })
+}
 
-impl Scene {
-    fn new() -> Self {
-        let scene = Self(scratch());
-        fs::create_dir(scene.tree()).unwrap();
-        scene.write("same", b"always the same");
-        scene.write("content", b"old");
-        scene.write("goes", b"goes away");
-        scene.write("mode", b"mode");
-        scene.build();
-        scene
-    }
+/// As a new file, so that one that is open stays what it is.
+fn write(scene: &Scene, name: &str, content: &[u8]) {
+    let path = scene.tree().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let _ = fs::remove_file(&path);
+    fs::write(path, content).unwrap();
+}
 
-    fn tree(&self) -> PathBuf {
-        self.0.path().join("tree")
-    }
+/// Puts another manifest in its place.
+fn replace_manifest(scene: &Scene, content: &[u8]) {
+    let new = scene.path("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, scene.manifest()).unwrap();
+}
 
-    fn manifest(&self) -> PathBuf {
-        self.0.path().join("manifest")
-    }
-
-    /// As a new file, so that one that is open stays what it is.
-    fn write(&self, name: &str, content: &[u8]) {
-        let path = self.tree().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let _ = fs::remove_file(&path);
-        fs::write(path, content).unwrap();
-    }
-
-    fn build(&self) {
-        build(&self.0, &self.tree(), &[]);
-    }
-
-    fn mount(&self, arguments: &[&str]) -> Mount {
-        Mount::with(&self.manifest(), &self.tree(), arguments)
-    }
+/// Builds the manifest of what is there now, and has it read.
+fn reload_built(scene: &Scene, mount: &Mount) {
+    scene.build(&[]);
+    reload(mount);
 }
 
 fn remount(mount: &Mount) -> Output {
@@ -82,18 +77,8 @@ fn refused(mount: &Mount, reason: &str) {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-fn status(mount: &Mount) -> Value {
-    let output = continuity(["mounts", "--json"]);
-    let path = mount.path().to_str().unwrap();
-    let lines = text(&output.stdout).to_owned();
-    let mut lines = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.find(|line| line["mountpoint"] == path).unwrap()
-}
-
 fn requests(mount: &Mount) -> u64 {
-    status(mount)["requests"].as_u64().unwrap()
+    mount.status()["requests"].as_u64().unwrap()
 }
 
 fn names(path: &Path) -> BTreeSet<String> {
@@ -105,9 +90,9 @@ fn names(path: &Path) -> BTreeSet<String> {
 
 #[test]
 fn what_changed_is_seen_and_the_rest_stays() {
-    let scene = Scene::new();
-    scene.write("directory/below", b"below");
-    scene.build();
+    let scene = scene();
+    write(&scene, "directory/below", b"below");
+    scene.build(&[]);
     let mount = scene.mount(&[]);
     let at = |name: &str| mount.join(name);
     let inode = |name: &str| fs::symlink_metadata(at(name)).unwrap().ino();
@@ -119,22 +104,21 @@ fn what_changed_is_seen_and_the_rest_stays() {
     assert!(!at("comes").exists() && !at("directory/comes").exists());
     let open = File::open(at("content")).unwrap();
     let (same, content, mode) = (inode("same"), inode("content"), inode("mode"));
-    let before = status(&mount)["manifest"].clone();
+    let before = mount.status()["manifest"].clone();
 
     fs::remove_file(scene.tree().join("goes")).unwrap();
-    scene.write("content", b"new content");
-    scene.write("comes", b"comes");
-    scene.write("directory/comes", b"comes too");
+    write(&scene, "content", b"new content");
+    write(&scene, "comes", b"comes");
+    write(&scene, "directory/comes", b"comes too");
     run(
         "chmod",
         ["600", scene.tree().join("mode").to_str().unwrap()],
     );
-    scene.build();
-    reload(&mount);
+    reload_built(&scene, &mount);
 
-    assert_ne!(status(&mount)["manifest"], before);
-    assert_eq!(status(&mount)["reloads"], 1);
-    assert_eq!(status(&mount)["worker_restarts"], 0, "{}", mount.log());
+    assert_ne!(mount.status()["manifest"], before);
+    assert_eq!(mount.status()["reloads"], 1);
+    assert_eq!(mount.status()["worker_restarts"], 0, "{}", mount.log());
     // Nothing is asked for what is the same, not even a name; only for the directories
     // in which there are others now.
     for directory in [mount.path(), &at("directory")] {
@@ -171,46 +155,39 @@ fn what_changed_is_seen_and_the_rest_stays() {
     drop(open);
 
     // Another worker has the same numbers, and the next manifest follows them.
-    let (worker, content) = (mount.worker(), inode("content"));
-    mount.signal_worker("KILL");
-    wait_until(
-        || child_of(mount.pid()).is_some_and(|next| next != worker),
-        || mount.log(),
-    );
+    let content = inode("content");
+    mount.replace_worker("KILL");
     assert_eq!(inode("content"), content);
     let file = File::open(at("content")).unwrap();
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
     let mut bytes = [0; 11];
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"new content");
-    scene.write("content", b"newer");
-    scene.build();
-    reload(&mount);
+    write(&scene, "content", b"newer");
+    reload_built(&scene, &mount);
     assert_eq!(fs::read(at("content")).unwrap(), b"newer");
     assert_eq!(inode("same"), same);
     assert!(inode("content") > content);
-    assert_eq!(status(&mount)["reloads"], 2);
+    assert_eq!(mount.status()["reloads"], 2);
     drop(file);
     assert!(mount.unmount().success());
 }
 
 #[test]
 fn a_file_becomes_a_directory_and_back() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     let path = mount.join("content");
     for _ in 0..3 {
         assert_eq!(fs::read(&path).unwrap(), b"old");
         fs::remove_file(scene.tree().join("content")).unwrap();
-        scene.write("content/below", b"below");
-        scene.build();
-        reload(&mount);
+        write(&scene, "content/below", b"below");
+        reload_built(&scene, &mount);
         assert!(path.is_dir());
         assert_eq!(fs::read(path.join("below")).unwrap(), b"below");
         fs::remove_dir_all(scene.tree().join("content")).unwrap();
-        scene.write("content", b"old");
-        scene.build();
-        reload(&mount);
+        write(&scene, "content", b"old");
+        reload_built(&scene, &mount);
         assert!(path.is_file());
     }
     assert!(mount.unmount().success());
@@ -218,7 +195,7 @@ fn a_file_becomes_a_directory_and_back() {
 
 #[test]
 fn names_of_one_file_come_and_go() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     let found = |name: &str| {
         let found = fs::metadata(mount.join(name)).unwrap();
@@ -228,18 +205,15 @@ fn names_of_one_file_come_and_go() {
     let other = scene.tree().join("other");
     fs::hard_link(scene.tree().join("same"), &other).unwrap();
     assert!(!mount.join("other").exists());
-    scene.build();
-    reload(&mount);
+    reload_built(&scene, &mount);
     assert_eq!((found("same"), found("other")), ((first, 2), (first, 2)));
     // The same content, and another file.
-    scene.write("other", b"always the same");
-    scene.build();
-    reload(&mount);
+    write(&scene, "other", b"always the same");
+    reload_built(&scene, &mount);
     assert_eq!(found("other").1, 1);
     assert_ne!(found("other").0, found("same").0);
     fs::remove_file(&other).unwrap();
-    scene.build();
-    reload(&mount);
+    reload_built(&scene, &mount);
     assert_eq!(found("same").1, 1);
     assert!(!mount.join("other").exists());
     assert!(mount.unmount().success());
@@ -247,30 +221,26 @@ fn names_of_one_file_come_and_go() {
 
 #[test]
 fn what_is_refused_changes_nothing() {
-    let scene = Scene::new();
+    let scene = scene();
     let good = fs::read(scene.manifest()).unwrap();
     let mount = scene.mount(&[]);
     let pinned = {
-        let digest = status(&mount)["manifest"].as_str().unwrap().to_owned();
+        let digest = mount.status()["manifest"].as_str().unwrap().to_owned();
         scene.mount(&["--digest", &digest])
     };
-    let replace = |content: &[u8]| {
-        let new = scene.0.path().join("new");
-        fs::write(&new, content).unwrap();
-        fs::rename(new, scene.manifest()).unwrap();
-    };
+    let replace = |content: &[u8]| replace_manifest(&scene, content);
     let worker = mount.worker();
     replace(b"\x0a\xff\xff");
     refused(&mount, "manifest");
     fs::remove_file(scene.manifest()).unwrap();
     refused(&mount, "cannot open the manifest");
     assert_eq!(mount.worker(), worker);
-    scene.write("content", b"new");
-    scene.build();
+    write(&scene, "content", b"new");
+    scene.build(&[]);
     refused(&pinned, "is not trusted: wanted sha256:");
     assert_eq!(fs::metadata(pinned.join("content")).unwrap().len(), 3);
     for mount in [&mount, &pinned] {
-        assert_eq!(status(mount)["reloads"], 0);
+        assert_eq!(mount.status()["reloads"], 0);
         assert!(mount.join("goes").exists() && !mount.join("comes").exists());
         assert_eq!(fs::read(mount.join("same")).unwrap(), b"always the same");
     }
@@ -287,7 +257,7 @@ fn what_is_refused_changes_nothing() {
             .unwrap()
     };
     assert!(asked(&mount).status.success());
-    assert_eq!(status(&mount)["reloads"], 2);
+    assert_eq!(mount.status()["reloads"], 2);
     assert!(asked(&pinned).status.success());
     replace(b"nonsense");
     let output = asked(&pinned);
@@ -299,7 +269,7 @@ fn what_is_refused_changes_nothing() {
 
 #[test]
 fn what_cannot_be_followed_is_refused() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     assert!(fs::read(mount.join("same")).is_ok());
     // The kernel has been told that nothing has any.
@@ -313,11 +283,11 @@ fn what_cannot_be_followed_is_refused() {
         rustix::fs::XattrFlags::empty(),
     )
     .unwrap();
-    scene.build();
+    scene.build(&[]);
     refused(&mount, "extended attributes");
     // Where it asks in any case they are seen.
-    scene.write("content", b"old");
-    scene.build();
+    write(&scene, "content", b"old");
+    scene.build(&[]);
     let introspecting = scene.mount(&["-o", "introspect"]);
     rustix::fs::setxattr(
         &path,
@@ -326,16 +296,18 @@ fn what_cannot_be_followed_is_refused() {
         rustix::fs::XattrFlags::empty(),
     )
     .unwrap();
-    scene.build();
-    reload(&introspecting);
+    reload_built(&scene, &introspecting);
     let mut value = [0_u8; 8];
     let place = introspecting.join("content");
     let length = rustix::fs::getxattr(place, "user.name", &mut value[..]).unwrap();
     assert_eq!(&value[..length], b"value");
     assert!(introspecting.unmount().success());
     assert!(mount.unmount().success());
+}
 
-    let scene = Scene::new();
+#[test]
+fn what_changed_in_its_place_is_refused() {
+    let scene = scene();
     let mount = scene.mount(&[]);
     fs::write(scene.manifest(), b"").unwrap();
     refused(&mount, "changed in its place");
@@ -346,8 +318,8 @@ fn what_cannot_be_followed_is_refused() {
 /// Signatures and files of digests are read anew.
 #[test]
 fn a_new_digest_in_the_file_counts() {
-    let scene = Scene::new();
-    let pins = scene.0.path().join("digests");
+    let scene = scene();
+    let pins = scene.path("digests");
     let pin = || {
         let name = scene.manifest();
         let sums = run("sha256sum", [&name]);
@@ -355,8 +327,8 @@ fn a_new_digest_in_the_file_counts() {
     };
     pin();
     let mount = scene.mount(&["--digest-file", pins.to_str().unwrap()]);
-    scene.write("comes", b"comes");
-    scene.build();
+    write(&scene, "comes", b"comes");
+    scene.build(&[]);
     refused(&mount, "is not trusted");
     assert!(!mount.join("comes").exists());
     pin();
@@ -367,10 +339,10 @@ fn a_new_digest_in_the_file_counts() {
 
 #[test]
 fn where_nobody_can_take_over_it_is_refused() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&["-o", "recovery=remount"]);
     refused(&mount, "cannot be asked to read its manifest anew");
-    let output = continuity(["remount".as_ref(), scene.0.path()]);
+    let output = continuity(["remount".as_ref(), scene.path("").as_path()]);
     assert!(text(&output.stderr).contains("no continuity mount is at"));
     assert!(mount.unmount().success());
 }
@@ -379,19 +351,14 @@ fn where_nobody_can_take_over_it_is_refused() {
 /// more, whoever asks is told at once.
 #[test]
 fn crashes_after_it_are_made_good_and_no_more() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
-    scene.write("comes", b"comes");
-    scene.build();
+    write(&scene, "comes", b"comes");
+    scene.build(&[]);
     assert!(!mount.join("comes").exists());
     reload(&mount);
     for _ in 0..5 {
-        let worker = mount.worker();
-        mount.signal_worker("ABRT");
-        wait_until(
-            || child_of(mount.pid()).is_some_and(|next| next != worker),
-            || mount.log(),
-        );
+        mount.replace_worker("ABRT");
         let found = in_time("read", || fs::read(mount.join("comes")));
         assert_eq!(found.unwrap(), b"comes");
     }
@@ -401,29 +368,23 @@ fn crashes_after_it_are_made_good_and_no_more() {
     run("umount", [mount.path()]);
 }
 
-/// How many times as much as usual, from the environment.
-fn endurance() -> u64 {
-    let factor = std::env::var("CONTINUITY_ENDURE");
-    factor.map_or(1, |factor| factor.parse().unwrap())
-}
-
 /// Some of the workers are killed meanwhile.
 #[test]
 fn no_reader_of_what_is_the_same_sees_it() {
     const READERS: usize = 16;
     const FILES: usize = 20;
     let rounds = 100 * endurance();
-    let scene = Scene::new();
+    let scene = scene();
     let content = |number: usize| vec![number as u8; 10_000 + number];
     for number in 0..FILES {
-        scene.write(&format!("files/{number}"), &content(number));
+        write(&scene, &format!("files/{number}"), &content(number));
     }
-    scene.build();
+    scene.build(&[]);
     let first = fs::read(scene.manifest()).unwrap();
-    scene.write("content", b"something new");
-    scene.write("files/more", b"more");
+    write(&scene, "content", b"something new");
+    write(&scene, "files/more", b"more");
     fs::remove_file(scene.tree().join("goes")).unwrap();
-    scene.build();
+    scene.build(&[]);
     let second = fs::read(scene.manifest()).unwrap();
     let mount = scene.mount(&[]);
     let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -449,9 +410,7 @@ fn no_reader_of_what_is_the_same_sees_it() {
         }
         for round in 0..rounds {
             let next = [&first, &second][(round % 2) as usize];
-            let new = scene.0.path().join("new");
-            fs::write(&new, next).unwrap();
-            fs::rename(new, scene.manifest()).unwrap();
+            replace_manifest(&scene, next);
             if round % 10 == 7 {
                 mount.signal_worker("KILL");
             }
@@ -470,14 +429,14 @@ fn no_reader_of_what_is_the_same_sees_it() {
 /// Several at once, and an end in the midst.
 #[test]
 fn who_asks_at_the_same_time_is_answered() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     thread::scope(|scope| {
         let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| remount(&mount))).collect();
         for asker in askers {
             assert!(asker.join().unwrap().status.success());
         }
-        assert_eq!(status(&mount)["reloads"], 8);
+        assert_eq!(mount.status()["reloads"], 8);
         let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| remount(&mount))).collect();
         mount.signal("TERM");
         // With a word, or without.

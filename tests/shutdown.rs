@@ -7,53 +7,43 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mounted::{Mount, child_of, in_time, mounts_at, run, wait_until};
+use scene::Scene;
 use serde_json::Value;
-use tempfile::TempDir;
 use tree::{build, continuity, scratch, set_mode, text};
 
 const FILES: usize = 40;
 const SIZE: usize = 300_000;
 
 fn content(number: usize) -> Vec<u8> {
-    (0..SIZE).map(|at| (at / 7 + number * 31) as u8).collect()
+    scene::content(number, SIZE)
 }
 
 /// A tree with files of which `bad` is not what its manifest says.
-struct Scene {
-    scratch: TempDir,
-    manifest: PathBuf,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let scratch = scratch();
-        let tree = scratch.path().join("tree");
-        fs::create_dir(&tree).unwrap();
+fn spoilt() -> Scene {
+    let scene = Scene::new(|tree| {
         for number in 0..FILES {
             fs::write(tree.join(number.to_string()), content(number)).unwrap();
         }
         fs::write(tree.join("bad"), content(FILES)).unwrap();
-        let manifest = build(&scratch, &tree, &[]);
-        fs::write(tree.join("bad"), content(FILES + 1)).unwrap();
-        Self { scratch, manifest }
-    }
+    });
+    fs::write(scene.path("tree/bad"), content(FILES + 1)).unwrap();
+    scene
+}
 
-    fn mount(&self, options: &str) -> Mount {
-        let options = format!("errors=shutdown,{options}");
-        let tree = self.scratch.path().join("tree");
-        Mount::with(&self.manifest, &tree, &["-o", &options])
-    }
+fn mount(scene: &Scene, options: &str) -> Mount {
+    scene.mount(&["-o", &format!("errors=shutdown,{options}")])
 }
 
 fn is_eio<T>(result: io::Result<T>) -> bool {
@@ -62,22 +52,7 @@ fn is_eio<T>(result: io::Result<T>) -> bool {
 
 /// Reads past the kernel's page cache.
 fn read_directly(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let mut bytes = vec![0; SIZE];
-    file.read_exact_at(&mut bytes, 0).map(|()| bytes)
-}
-
-fn status(mount: &Mount) -> Value {
-    let output = in_time("mounts", || continuity(["mounts", "--json"]));
-    let place = mount.path().to_str().unwrap();
-    let lines = text(&output.stdout);
-    let mut objects = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    objects
-        .find(|object| object["mountpoint"] == place)
-        .unwrap()
+    mounted::read_directly(path, SIZE)
 }
 
 /// Unmounts, and the supervisor tells that it was not well.
@@ -95,10 +70,10 @@ fn end(mut mount: Mount) {
 
 #[test]
 fn the_first_refusal_ends_everything() {
-    let scene = Scene::new();
-    let mount = scene.mount("introspect");
-    assert_eq!(status(&mount)["errors"], "shutdown");
-    assert_eq!(status(&mount)["shutdown"], Value::Null);
+    let scene = spoilt();
+    let mount = mount(&scene, "introspect");
+    assert_eq!(mount.status()["errors"], "shutdown");
+    assert_eq!(mount.status()["shutdown"], Value::Null);
     // The kernel has all of the first file, knows the second, and has heard of others.
     assert_eq!(fs::read(mount.join("0")).unwrap(), content(0));
     let known = File::open(mount.join("1")).unwrap();
@@ -123,7 +98,7 @@ fn the_first_refusal_ends_everything() {
     rustix::fs::fadvise(&first, 0, None, rustix::fs::Advice::DontNeed).unwrap();
     assert!(is_eio(first.read_exact_at(&mut bytes, 0)));
 
-    let told = status(&mount);
+    let told = mount.status();
     let why = told["shutdown"].as_str().unwrap();
     assert!(
         why.starts_with("event=refused reason=digest_mismatch path=\"/bad\" ino="),
@@ -149,8 +124,8 @@ fn the_first_refusal_ends_everything() {
 #[test]
 fn a_worker_that_dies_does_not_bring_it_back() {
     for recovery in ["auto", "remount"] {
-        let scene = Scene::new();
-        let mut mount = scene.mount(&format!("recovery={recovery}"));
+        let scene = spoilt();
+        let mut mount = mount(&scene, &format!("recovery={recovery}"));
         assert!(is_eio(fs::read(mount.join("bad"))));
         let worker = mount.worker();
         mount.signal_worker("KILL");
@@ -177,8 +152,8 @@ fn a_worker_that_dies_does_not_bring_it_back() {
 #[test]
 fn readers_of_everything_else_are_ended_too() {
     for options in ["", "block_cache=0", "block_cache=100M"] {
-        let scene = Scene::new();
-        let mount = scene.mount(options);
+        let scene = spoilt();
+        let mount = mount(&scene, options);
         let (ended, done) = (AtomicBool::new(false), AtomicBool::new(false));
         let (before, after) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
@@ -285,6 +260,6 @@ fn what_is_not_the_content_ends_nothing() {
     assert!(is_eio(fs::read(mount.join("file"))));
     mount.wait_for("reason=digest_unsupported");
     assert!(!mount.log().contains("event=shutdown"), "{}", mount.log());
-    assert_eq!(status(&mount)["shutdown"], Value::Null);
+    assert_eq!(mount.status()["shutdown"], Value::Null);
     assert!(mount.unmount().success());
 }

@@ -10,27 +10,25 @@
 
 mod figures;
 mod mounted;
+mod scene;
 mod tree;
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use figures::{Dice, Run, amount, grouped, is_long};
-use mounted::{Mount, child_of, in_time, run, wait_until};
-use rustix::fs::Advice;
-use serde_json::Value;
-use tempfile::TempDir;
-use tree::{build, continuity, scratch, text};
+use mounted::{Mount, child_of, read_cold, run, wait_until};
+use scene::Scene;
+use tree::flip;
 
 const FILES: usize = 60;
 
-struct Scene {
-    scratch: TempDir,
+struct Soak {
+    scene: Scene,
     contents: Vec<Vec<u8>>,
     mount: Mount,
 }
@@ -46,13 +44,7 @@ type Fault = (&'static str, fn(&Path));
 
 /// What happens to a file of the backing.
 const FAULTS: [Fault; 7] = [
-    ("flip", |path| {
-        let mut options = File::options();
-        let file = options.read(true).write(true).open(path).unwrap();
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, 0).unwrap();
-        file.write_all_at(&[!byte[0]], 0).unwrap();
-    }),
+    ("flip", |path| flip(path, 0)),
     ("shorter", |path| {
         let file = File::options().write(true).open(path).unwrap();
         file.set_len(10).unwrap();
@@ -76,11 +68,8 @@ const FAULTS: [Fault; 7] = [
     }),
 ];
 
-impl Scene {
+impl Soak {
     fn new() -> Self {
-        let scratch = scratch();
-        let tree = scratch.path().join("tree");
-        fs::create_dir(&tree).unwrap();
         let mut dice = Dice(1);
         let contents: Vec<_> = (0..FILES)
             .map(|number| match number % 20 {
@@ -89,20 +78,20 @@ impl Scene {
                 _ => dice.bytes(6000),
             })
             .collect();
-        for (number, content) in contents.iter().enumerate() {
-            fs::write(tree.join(number.to_string()), content).unwrap();
-        }
-        let manifest = build(&scratch, &tree, &[]);
-        let mount = Mount::with(&manifest, &tree, &[]);
+        let scene = Scene::new(|tree| {
+            for (number, content) in contents.iter().enumerate() {
+                fs::write(tree.join(number.to_string()), content).unwrap();
+            }
+        });
         Self {
-            scratch,
+            mount: scene.mount(&[]),
+            scene,
             contents,
-            mount,
         }
     }
 
     fn backing(&self, number: usize) -> PathBuf {
-        self.scratch.path().join("tree").join(number.to_string())
+        self.scene.tree().join(number.to_string())
     }
 
     /// A file as it was, made anew.
@@ -117,15 +106,10 @@ impl Scene {
 
     /// Reads a file that the kernel may not have; whether it was refused.
     fn read(&self, number: usize) -> bool {
-        let read = || -> io::Result<Vec<u8>> {
-            let file = File::open(self.mount.join(number.to_string()))?;
-            rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-            let mut bytes = vec![0; self.contents[number].len()];
-            file.read_exact_at(&mut bytes, 0).map(|()| bytes)
-        };
-        match read() {
+        let content = &self.contents[number];
+        match read_cold(&self.mount.join(number.to_string()), content.len()) {
             Ok(bytes) => {
-                assert!(bytes == self.contents[number], "wrong bytes");
+                assert!(bytes == *content, "wrong bytes");
                 false
             }
             Err(error) => {
@@ -168,7 +152,7 @@ fn everything_goes_wrong_and_nothing_grows() {
     let told = Run::begin("soak: 64 readers, a fault a second, a kill a minute");
     let seconds = amount(3600, 5);
     let kill_each = Duration::from_secs(if is_long() { 60 } else { 2 });
-    let scene = Scene::new();
+    let soak = Soak::new();
     let readers = if is_long() { 64 } else { 8 };
     let done = AtomicBool::new(false);
     let (reads, refused) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -180,13 +164,13 @@ fn everything_goes_wrong_and_nothing_grows() {
     thread::scope(|scope| {
         let readers: Vec<_> = (0..readers)
             .map(|reader| {
-                let (scene, done) = (&scene, &done);
+                let (soak, done) = (&soak, &done);
                 let (reads, refused, longest) = (&reads, &refused, &longest);
                 scope.spawn(move || {
                     let mut dice = Dice(reader);
                     while !done.load(Ordering::Relaxed) {
                         let begin = Instant::now();
-                        let is_refused = scene.read(dice.below(FILES as u64) as usize);
+                        let is_refused = soak.read(dice.below(FILES as u64) as usize);
                         longest.fetch_max(begin.elapsed().as_millis() as u64, Ordering::Relaxed);
                         reads.fetch_add(1, Ordering::Relaxed);
                         refused.fetch_add(u64::from(is_refused), Ordering::Relaxed);
@@ -201,12 +185,12 @@ fn everything_goes_wrong_and_nothing_grows() {
         {
             let number = (faults as usize * 7) % FILES;
             let (_, fault) = FAULTS[faults as usize % FAULTS.len()];
-            fault(&scene.backing(number));
+            fault(&soak.backing(number));
             faults += 1;
             thread::sleep(Duration::from_millis(if is_long() { 500 } else { 100 }));
-            scene.repair(number);
+            soak.repair(number);
             thread::sleep(Duration::from_millis(if is_long() { 500 } else { 100 }));
-            if let Some(memory) = scene.memory() {
+            if let Some(memory) = soak.memory() {
                 let now = begin.elapsed().as_secs_f64();
                 supervisor.push((now, memory.supervisor));
                 peak = peak.max(memory.supervisor + memory.worker);
@@ -214,13 +198,7 @@ fn everything_goes_wrong_and_nothing_grows() {
             }
             if killed.elapsed() >= kill_each {
                 workers.extend(last.take());
-                let before = scene.mount.worker();
-                scene.mount.signal_worker("KILL");
-                let is_another = || {
-                    let worker = child_of(scene.mount.pid());
-                    worker.is_some_and(|worker| worker != before)
-                };
-                wait_until(is_another, || scene.mount.log());
+                soak.mount.replace_worker("KILL");
                 kills += 1;
                 killed = Instant::now();
             }
@@ -232,23 +210,14 @@ fn everything_goes_wrong_and_nothing_grows() {
     });
     // All is well again.
     for number in 0..FILES {
-        assert!(!scene.read(number), "{number}");
+        assert!(!soak.read(number), "{number}");
     }
-    let place = scene.mount.path().to_str().unwrap().to_owned();
-    let in_flight = || {
-        let output = in_time("mounts", || continuity(["mounts", "--json"]));
-        let lines = text(&output.stdout);
-        let mut objects = lines
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let ours = objects.find(|object| object["mountpoint"] == place);
-        ours.map(|object| object["requests_in_flight"].clone())
-    };
+    let in_flight = || soak.mount.status()["requests_in_flight"].clone();
     wait_until(
-        || in_flight() == Some(0.into()),
+        || in_flight() == 0,
         || format!("in flight: {:?}", in_flight()),
     );
-    let open = fs::read_dir(format!("/proc/{}/fd", scene.mount.worker())).unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", soak.mount.worker())).unwrap();
     let open = open.count();
     assert!(open <= 256, "{open} descriptors");
     assert!(kills > 0 || is_long());
@@ -263,7 +232,7 @@ fn everything_goes_wrong_and_nothing_grows() {
         // Each one is new; how far it fills its caches hangs on how fast it may work.
         assert!(peak <= 128.0, "at most {peak} MiB");
     }
-    assert!(scene.mount.unmount().success());
+    assert!(soak.mount.unmount().success());
     told.tell(format!(
         "{seconds} s, {} faults, {} kills, {} reads: {} EIO, none wrong; longest read {} ms, memory of the supervisor {supervisor:+.2} MiB/h, of workers {workers:+.2} MiB/h, at most {peak:.0} MiB, {open} descriptors, 0 in flight",
         grouped(faults),

@@ -7,6 +7,7 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::fs;
@@ -17,22 +18,19 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mounted::{Mount, child_of, in_time, wait_until};
-use serde_json::Value;
-use tempfile::TempDir;
-use tree::{build, continuity, scratch, text};
+use mounted::{Mount, wait_until};
+use scene::Scene;
+use tree::{continuity, text};
 
-fn scene() -> (TempDir, Mount) {
-    let scratch = scratch();
-    let tree = scratch.path().join("tree");
-    fs::create_dir(&tree).unwrap();
-    for name in ["good", "bad"] {
-        fs::write(tree.join(name), "content\n").unwrap();
-    }
-    let manifest = build(&scratch, &tree, &[]);
-    fs::write(tree.join("bad"), "CONTENT\n").unwrap();
-    let mount = Mount::new(&manifest, &tree);
-    (scratch, mount)
+fn scene() -> (Scene, Mount) {
+    let scene = Scene::new(|tree| {
+        for name in ["good", "bad"] {
+            fs::write(tree.join(name), "content\n").unwrap();
+        }
+    });
+    fs::write(scene.path("tree/bad"), "CONTENT\n").unwrap();
+    let mount = scene.mount(&[]);
+    (scene, mount)
 }
 
 /// The socket of a mount, which is named after its device number.
@@ -41,25 +39,10 @@ fn socket(mount: &Mount) -> PathBuf {
     PathBuf::from(format!("/run/continuity/{device:x}.sock"))
 }
 
-/// What is listed of this mount.
-fn listed(mount: &Mount) -> Value {
-    let output = in_time("mounts", || continuity(["mounts", "--json"]));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let text = text(&output.stdout);
-    let objects = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let place = mount.path().to_str().unwrap();
-    let mut ours = objects.filter(|object| object["mountpoint"] == place);
-    let object = ours.next().unwrap();
-    assert!(ours.next().is_none());
-    object
-}
-
 #[test]
 fn a_mount_tells_how_it_is() {
     let (_scratch, mount) = scene();
-    let status = listed(&mount);
+    let status = mount.status();
     assert_eq!(status["worker"], mount.worker());
     assert_eq!(status["worker_restarts"], 0);
     assert_eq!(
@@ -75,11 +58,11 @@ fn a_mount_tells_how_it_is() {
     assert!(mount.log().contains(manifest), "{manifest}");
     assert!(fs::read(mount.join("bad")).is_err());
     assert_eq!(fs::read(mount.join("good")).unwrap(), b"content\n");
-    let later = listed(&mount);
+    let later = mount.status();
     assert!(later["refusals"].as_u64().unwrap() > 0);
     assert!(later["requests"].as_u64() > status["requests"].as_u64());
     // A reader has its reply a moment before that is counted.
-    let none_left = || listed(&mount)["requests_in_flight"] == 0;
+    let none_left = || mount.status()["requests_in_flight"] == 0;
     wait_until(none_left, || later.to_string());
 
     let path = mount.path().to_str().unwrap();
@@ -109,13 +92,8 @@ fn a_mount_tells_how_it_is() {
     );
 
     // The next worker tells as the first one did.
-    let before = mount.worker();
-    mount.signal_worker("KILL");
-    wait_until(
-        || child_of(mount.pid()).is_some_and(|worker| worker != before),
-        || mount.log(),
-    );
-    wait_until(|| listed(&mount)["worker_restarts"] == 1, || mount.log());
+    mount.replace_worker("KILL");
+    wait_until(|| mount.status()["worker_restarts"] == 1, || mount.log());
 
     let socket = socket(&mount);
     let inode = || fs::symlink_metadata(&socket).map(|found| found.ino());

@@ -8,68 +8,34 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mounted::{Mount, child_of, in_time, mounts_at, run, wait_until};
+use mounted::{Mount, endurance, in_time, mounts_at, run, wait_until};
 use rustix::fs::Advice;
 use rustix::io::Errno;
-use tempfile::TempDir;
-use tree::{continuity, scratch, text};
+use scene::Scene;
+use tree::{scratch, text};
 
 /// Files of the tree, each with this many bytes.
 const FILES: usize = 40;
 const SIZE: usize = 100_000;
 
 fn content(number: usize) -> Vec<u8> {
-    (0..SIZE).map(|at| (at / 7 + number * 31) as u8).collect()
+    scene::content(number, SIZE)
 }
 
-/// A tree and its manifest.
-struct Scene(TempDir);
-
-impl Scene {
-    fn new() -> Self {
-        let scratch = scratch();
-        fs::create_dir(scratch.path().join("tree")).unwrap();
-        for number in 0..FILES {
-            fs::write(
-                scratch.path().join(format!("tree/{number}")),
-                content(number),
-            )
-            .unwrap();
-        }
-        let scene = Self(scratch);
-        scene.build();
-        scene
-    }
-
-    fn build(&self) {
-        let (manifest, tree) = (self.path("manifest"), self.path("tree"));
-        let built = continuity([
-            "build".as_ref(),
-            "-o".as_ref(),
-            manifest.as_os_str(),
-            tree.as_os_str(),
-        ]);
-        assert!(built.status.success(), "{}", text(&built.stderr));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn mount(&self, arguments: &[&str]) -> Mount {
-        Mount::with(&self.path("manifest"), &self.path("tree"), arguments)
-    }
+fn scene() -> Scene {
+    Scene::of_files(FILES, SIZE)
 }
 
 fn signal(pid: u32, name: &str) {
@@ -78,18 +44,12 @@ fn signal(pid: u32, name: &str) {
 
 /// Reads all of a file that the kernel may not have.
 fn read_cold(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-    let mut bytes = vec![0; SIZE];
-    file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+    mounted::read_cold(path, SIZE)
 }
 
 /// Reads all of a file past what the kernel has.
 fn read_directly(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let mut bytes = vec![0; SIZE];
-    file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+    mounted::read_directly(path, SIZE)
 }
 
 /// Stops a process, and waits until it does nothing any more.
@@ -106,27 +66,11 @@ fn errno(error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error)
 }
 
-/// Kills the worker and waits for the next one.
-fn kill(mount: &Mount, name: &str) {
-    let before = mount.worker();
-    signal(before, name);
-    wait_until(
-        || child_of(mount.pid()).is_some_and(|worker| worker != before),
-        || format!("no other worker:\n{}", mount.log()),
-    );
-}
-
-/// How many times as much as usual, from the environment.
-fn endurance() -> u64 {
-    let factor = std::env::var("CONTINUITY_ENDURE");
-    factor.map_or(1, |factor| factor.parse().unwrap())
-}
-
 #[test]
 fn no_reader_sees_that_the_worker_is_killed() {
     const READERS: usize = 64;
     let kills = 40 * endurance();
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     let (done, reads) = (AtomicBool::new(false), AtomicU64::new(0));
     let waits = thread::scope(|scope| {
@@ -150,7 +94,7 @@ fn no_reader_sees_that_the_worker_is_killed() {
             .collect();
         for _ in 0..kills {
             let before = reads.load(Ordering::Relaxed);
-            kill(&mount, "KILL");
+            mount.replace_worker("KILL");
             wait_until(
                 || reads.load(Ordering::Relaxed) > before + READERS as u64,
                 || format!("nobody goes on:\n{}", mount.log()),
@@ -187,7 +131,7 @@ fn report(kills: u64, mut waits: Vec<Duration>) {
 /// A request that was taken, and whose taker is gone, is answered by the next.
 #[test]
 fn what_was_asked_is_answered() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     for number in 0..5 {
         let worker = mount.worker();
@@ -208,9 +152,9 @@ fn what_was_asked_is_answered() {
 /// A request that crashes whoever takes it must not crash all of them.
 #[test]
 fn a_second_crash_fails_what_was_asked() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
-    kill(&mount, "ABRT");
+    mount.replace_worker("ABRT");
     mount.wait_for("next=again cause=");
     let worker = mount.worker();
     assert!(read_cold(&mount.join("0")).unwrap() == content(0));
@@ -239,10 +183,10 @@ fn a_second_crash_fails_what_was_asked() {
 
 #[test]
 fn too_many_crashes_end_in_errors_and_not_in_silence() {
-    let scene = Scene::new();
+    let scene = scene();
     let mut mount = scene.mount(&[]);
     for _ in 0..5 {
-        kill(&mount, "ABRT");
+        mount.replace_worker("ABRT");
     }
     signal(mount.worker(), "ABRT");
     mount.wait_for("next=never");
@@ -259,7 +203,7 @@ fn too_many_crashes_end_in_errors_and_not_in_silence() {
 /// As before Linux 6.9, where the kernel cannot ask again.
 #[test]
 fn without_asking_again_it_is_mounted_anew() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&["-o", "recovery=remount"]);
     let file = File::open(mount.join("0")).unwrap();
     for number in 1..4 {
@@ -341,14 +285,14 @@ fn a_detached_mount_is_not_mounted_anew() {
 
 #[test]
 fn another_manifest_does_not_take_its_place() {
-    let scene = Scene::new();
+    let scene = scene();
     let mount = scene.mount(&[]);
     assert!(read_cold(&mount.join("0")).unwrap() == content(0));
     // In the same file, with other files under the numbers of the old ones.
     fs::remove_file(scene.path("tree/0")).unwrap();
     let kept = scene.path("manifest");
     fs::rename(&kept, scene.path("kept")).unwrap();
-    scene.build();
+    scene.build(&[]);
     fs::write(scene.path("kept"), fs::read(&kept).unwrap()).unwrap();
     signal(mount.worker(), "KILL");
     mount.wait_for("next=never");
@@ -361,7 +305,7 @@ fn another_manifest_does_not_take_its_place() {
 /// A terminal sends it to all processes of its group.
 #[test]
 fn an_interrupt_from_a_terminal_unmounts() {
-    let scene = Scene::new();
+    let scene = scene();
     let place = scene.path("place");
     fs::create_dir(&place).unwrap();
     let mut mount = Mount::start_at(scratch(), place, |path| {
@@ -387,7 +331,7 @@ fn an_interrupt_from_a_terminal_unmounts() {
 /// Whoever has it open can go on when there is nobody to look after it.
 #[test]
 fn the_worker_outlives_its_supervisor() {
-    let scene = Scene::new();
+    let scene = scene();
     let mut mount = scene.mount(&[]);
     let worker = mount.worker();
     mount.signal("KILL");
@@ -403,7 +347,7 @@ fn the_worker_outlives_its_supervisor() {
 /// The program can be replaced while it is mounted.
 #[test]
 fn another_program_takes_over() {
-    let scene = Scene::new();
+    let scene = scene();
     let program = scene.path("continuity");
     fs::copy(env!("CARGO_BIN_EXE_continuity"), &program).unwrap();
     let place = scene.path("place");
@@ -424,10 +368,7 @@ fn another_program_takes_over() {
     let renew = || {
         let before = mount.worker();
         mount.signal("USR2");
-        wait_until(
-            || child_of(mount.pid()).is_some_and(|worker| worker != before),
-            || mount.log(),
-        );
+        mount.wait_for_another(before);
         assert!(read_cold(&mount.join("1")).unwrap() == content(1));
         fs::read_link(format!("/proc/{}/exe", mount.worker())).unwrap()
     };
@@ -443,7 +384,7 @@ fn another_program_takes_over() {
 /// of who reads it when that ends.
 #[test]
 fn nothing_is_seen_before_it_is_ready() {
-    let scene = Scene::new();
+    let scene = scene();
     let place = scene.path("place");
     fs::create_dir(&place).unwrap();
     let (read, write) = io::pipe().unwrap();
@@ -465,7 +406,7 @@ fn nothing_is_seen_before_it_is_ready() {
     mount.wait_for("INFO  mounted");
     assert_eq!(mounts_at(mount.path()), ["fuse.continuity"]);
     // It was kept for the next worker, for it comes only once.
-    kill(&mount, "KILL");
+    mount.replace_worker("KILL");
     assert!(read_cold(&mount.join("2")).unwrap() == content(2));
     mount.signal("TERM");
     assert!(mount.wait().success());

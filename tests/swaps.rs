@@ -13,15 +13,14 @@ mod mounted;
 mod tree;
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use figures::{Dice, Run, amount, grouped};
-use mounted::{Mount, run, wait_until};
+use mounted::{Mount, read_directly, run, wait_until};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use rustix::mount::UnmountFlags;
 use tempfile::TempDir;
@@ -145,7 +144,7 @@ impl Scene {
             self.put_back(held);
             for _ in 0..amount(1000, 20) {
                 let begin = Instant::now();
-                let error = read_directly(&self.mount.join("dir/0")).unwrap_err();
+                let error = read_directly(&self.mount.join("dir/0"), SIZE).unwrap_err();
                 longest = longest.max(begin.elapsed());
                 assert_eq!(error.raw_os_error(), Some(5), "{other}");
             }
@@ -192,14 +191,6 @@ fn exchange(one: &Path, other: &Path) {
     rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
 }
 
-/// Reads all of a file past what the kernel has.
-fn read_directly(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let mut bytes = vec![0; SIZE];
-    file.read_exact_at(&mut bytes, 0).map(|()| bytes)
-}
-
 #[test]
 fn whatever_takes_the_place_of_a_file() {
     const READERS: u64 = 4;
@@ -221,7 +212,7 @@ fn whatever_takes_the_place_of_a_file() {
                     while !done.load(Ordering::Relaxed) {
                         let path = scene.mount.join(format!("dir/{}", dice.below(FILES)));
                         let begin = Instant::now();
-                        let read = read_directly(&path);
+                        let read = read_directly(&path, SIZE);
                         longest = longest.max(begin.elapsed());
                         match read {
                             Ok(read) => {
@@ -261,7 +252,7 @@ fn whatever_takes_the_place_of_a_file() {
     assert!(given > 0 && refused > 0, "{given} given, {refused} refused");
     // Everything is in its place again, and so it serves again.
     for number in 0..FILES {
-        let read = read_directly(&scene.mount.join(format!("dir/{number}")));
+        let read = read_directly(&scene.mount.join(format!("dir/{number}")), SIZE);
         assert!(read.unwrap() == scene.content);
     }
     // Nobody waits for whoever opens the other end of the pipe.

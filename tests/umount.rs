@@ -7,6 +7,7 @@
 )]
 
 mod mounted;
+mod scene;
 mod tree;
 
 use std::ffi::OsStr;
@@ -14,27 +15,12 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
 
-use mounted::{Mount, in_time, mounts_at, run};
-use tempfile::TempDir;
-use tree::{continuity, scratch, text};
+use mounted::{in_time, mounts_at, run};
+use scene::Scene;
+use tree::{continuity, text};
 
-fn scene() -> TempDir {
-    let scratch = scratch();
-    let path = |name: &str| scratch.path().join(name);
-    fs::create_dir(path("tree")).unwrap();
-    fs::write(path("tree/file"), "content\n").unwrap();
-    let built = continuity([
-        "build".as_ref(),
-        "-o".as_ref(),
-        path("manifest").as_os_str(),
-        path("tree").as_os_str(),
-    ]);
-    assert!(built.status.success());
-    scratch
-}
-
-fn mount(scene: &TempDir) -> Mount {
-    Mount::new(&scene.path().join("manifest"), &scene.path().join("tree"))
+fn scene() -> Scene {
+    Scene::new(|tree| fs::write(tree.join("file"), "content\n").unwrap())
 }
 
 fn umount<A: AsRef<OsStr> + Send>(arguments: impl IntoIterator<Item = A> + Send) -> Output {
@@ -52,7 +38,7 @@ fn runs(pid: u32) -> bool {
 #[test]
 fn nothing_is_left() {
     let scene = scene();
-    let mut mount = mount(&scene);
+    let mut mount = scene.mount(&[]);
     let (supervisor, worker) = (mount.pid(), mount.worker());
     let output = umount([mount.path()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -67,7 +53,7 @@ fn nothing_is_left() {
 #[test]
 fn who_uses_it_is_named() {
     let scene = scene();
-    let mut mount = mount(&scene);
+    let mut mount = scene.mount(&[]);
     let file = File::open(mount.join("file")).unwrap();
     let output = umount([mount.path()]);
     assert_eq!(output.status.code(), Some(2));
@@ -85,7 +71,7 @@ fn who_uses_it_is_named() {
 #[test]
 fn what_is_not_ours_stays() {
     let scene = scene();
-    let mut mount = mount(&scene);
+    let mut mount = scene.mount(&[]);
     let tmpfs = [
         "-t".as_ref(),
         "tmpfs".as_ref(),
@@ -127,7 +113,7 @@ test $(findmnt -rnt fuse.continuity | wc -l) = 0
         ])
         .args(["sh", "-euxc", script])
         .env("CONTINUITY", env!("CARGO_BIN_EXE_continuity"))
-        .current_dir(scene.path())
+        .current_dir(scene.path(""))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

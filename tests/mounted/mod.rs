@@ -1,14 +1,21 @@
 //! The program, mounted for real. Where it cannot mount the test fails; nothing
 //! is skipped.
-#![allow(dead_code, reason = "each test file takes what it needs")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "each test file takes what it needs, and a test fails by panicking"
+)]
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything that should happen at once may take on a busy machine.
@@ -103,6 +110,35 @@ impl Mount {
     /// Sends a signal by its name to the process that serves it.
     pub fn signal_worker(&self, name: &str) {
         run("kill", ["-s", name, &self.worker().to_string()]);
+    }
+
+    /// Ends the process that serves it by a signal, and waits for the next one.
+    pub fn replace_worker(&self, signal: &str) {
+        let before = self.worker();
+        run("kill", ["-s", signal, &before.to_string()]);
+        self.wait_for_another(before);
+    }
+
+    /// Waits until another process than this one serves it.
+    pub fn wait_for_another(&self, before: u32) {
+        wait_until(
+            || child_of(self.pid()).is_some_and(|worker| worker != before),
+            || format!("no other worker:\n{}", self.log()),
+        );
+    }
+
+    /// What is listed of it.
+    pub fn status(&self) -> Value {
+        let program = env!("CARGO_BIN_EXE_continuity");
+        let lines = in_time("mounts", || run(program, ["mounts", "--json"]));
+        let place = self.path.to_str().unwrap();
+        let objects = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut ours = objects.filter(|object| object["mountpoint"] == place);
+        let found = ours.next();
+        assert!(ours.next().is_none(), "{place} is listed twice:\n{lines}");
+        found.unwrap_or_else(|| panic!("{place} is not listed:\n{lines}"))
     }
 
     /// Kills whoever looks after it and whoever serves it.
@@ -243,6 +279,31 @@ pub fn wait_until(mut holds: impl FnMut() -> bool, complaint: impl FnOnce() -> S
         assert!(start.elapsed() < PATIENCE, "{}", complaint());
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Reads so many bytes of a file that the kernel may not have.
+pub fn read_cold(path: &Path, size: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    read_exact(&file, size)
+}
+
+/// Reads so many bytes of a file past what the kernel has.
+pub fn read_directly(path: &Path, size: usize) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    read_exact(&file, size)
+}
+
+fn read_exact(file: &File, size: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+}
+
+/// How many times as much as usual, from the environment (`make endure`).
+pub fn endurance() -> u64 {
+    let factor = std::env::var("CONTINUITY_ENDURE");
+    factor.map_or(1, |factor| factor.parse().unwrap())
 }
 
 /// Runs a program that must succeed, and gives what it printed.

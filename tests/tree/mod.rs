@@ -66,6 +66,16 @@ pub fn build(scratch: &TempDir, tree: &Path, arguments: &[&str]) -> PathBuf {
     manifest
 }
 
+/// Changes a byte of a file in its place.
+pub fn flip(path: &Path, at: u64) {
+    use std::os::unix::fs::FileExt;
+    let mut options = std::fs::File::options();
+    let file = options.read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&byte.map(|byte: u8| !byte), at).unwrap();
+}
+
 /// Runs a shell script in a directory.
 pub fn sh(directory: &Path, script: &str) {
     let done = Command::new("sh")
