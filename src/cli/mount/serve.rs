@@ -316,36 +316,44 @@ fn heed(mut signals: Signals, control: Control, service: Service) -> io::Result<
             }
             if asked {
                 log::warn!("event=killed signal {signal} came again; ending at once");
-                let _ = control.kill();
-                std::thread::sleep(PATIENCE);
-                exit();
+                end_all(&control);
             }
             asked = true;
             service.stops("unmounting, when nobody uses the files any more");
             // What is not in its place any more cannot go on.
             service.forget();
-            match control.unmount() {
-                Ok(Unmounted::Gone) => log::info!(
-                    "signal {signal}: unmounting; this ends when nobody uses the files any more"
-                ),
-                Ok(Unmounted::Covered) => log::warn!(
-                    "event=covered signal {signal}: something else is mounted over the mount or in it; \
-                     this ends when that is unmounted, or at the next signal"
-                ),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    log::error!(
-                        "event=left signal {signal}: may not unmount what somebody else has \
-                         mounted; ending all the same, and it is dead from now on"
-                    );
-                    let _ = control.kill();
-                    std::thread::sleep(PATIENCE);
-                    exit();
-                }
-                Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
-            }
+            unmount(signal, &control);
         }
     })?;
     Ok(())
+}
+
+/// Unmounts, because of a signal; whoever uses the files can go on.
+fn unmount(signal: i32, control: &Control) {
+    match control.unmount() {
+        Ok(Unmounted::Gone) => {
+            log::info!("signal {signal}: unmounting; this ends when nobody uses the files any more")
+        }
+        Ok(Unmounted::Covered) => log::warn!(
+            "event=covered signal {signal}: something else is mounted over the mount or in it; \
+             this ends when that is unmounted, or at the next signal"
+        ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            log::error!(
+                "event=left signal {signal}: may not unmount what somebody else has \
+                 mounted; ending all the same, and it is dead from now on"
+            );
+            end_all(control);
+        }
+        Err(error) => log::error!("signal {signal}: cannot unmount: {error}"),
+    }
+}
+
+/// Ends the worker, and this process.
+fn end_all(control: &Control) -> ! {
+    let _ = control.kill();
+    std::thread::sleep(PATIENCE);
+    exit()
 }
 
 /// Ends this process, as somebody wanted.
