@@ -236,11 +236,10 @@ fn without_asking_again_it_is_mounted_anew() {
     assert!(mount.unmount().success());
 }
 
-/// The next worker serves what the first one did, or nothing.
 /// What was taken away from its place is served until nobody uses it any more.
 #[test]
 fn a_detached_mount_outlives_its_worker() {
-    let scene = Scene::new();
+    let scene = scene();
     let mut mount = scene.mount(&[]);
     let file = File::open(mount.join("0")).unwrap();
     run("umount", ["-l".as_ref(), mount.path().as_os_str()]);
@@ -262,7 +261,7 @@ fn a_detached_mount_outlives_its_worker() {
 /// Where it would be mounted anew, it is not when somebody has taken it away.
 #[test]
 fn a_detached_mount_is_not_mounted_anew() {
-    let scene = Scene::new();
+    let scene = scene();
     let unmount: [fn(&Mount); 2] = [
         |mount| drop(run("umount", ["-l".as_ref(), mount.path().as_os_str()])),
         |mount| mount.signal("TERM"),
@@ -283,6 +282,7 @@ fn a_detached_mount_is_not_mounted_anew() {
     }
 }
 
+/// The next worker serves what the first one did, or nothing.
 #[test]
 fn another_manifest_does_not_take_its_place() {
     let scene = scene();
