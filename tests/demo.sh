@@ -36,7 +36,7 @@ fails() { # fails COMMAND...: shows it, and that it fails
 
 wait_until_mounted() {
 	tries=0
-	until grep -q 'INFO  mounted' log; do
+	until grep -qs 'INFO  mounted' log; do
 		tries=$((tries + 1))
 		if [ $tries -gt 200 ] || ! kill -0 $server 2>/dev/null; then
 			cat log >&2
@@ -68,6 +68,8 @@ fails touch mnt/new
 say 'Mounted anew, held to its digest. Somebody changes one letter of a file'
 kill -TERM $server
 wait $server
+# Or the last mount's lines could be taken for those of this one.
+rm log
 digest=sha256:$(sha256sum a.pb | cut -d' ' -f1)
 echo "\$ continuity mount --fuse --digest $digest mnt a.pb tree &"
 continuity mount --fuse --digest "$digest" mnt a.pb tree 2>log &
