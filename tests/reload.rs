@@ -401,7 +401,8 @@ fn no_reader_of_what_is_the_same_sees_it() {
                     }
                     let expected = content(number);
                     let mut found = vec![0; expected.len()];
-                    file.read_exact_at(&mut found, 0).unwrap();
+                    let read = file.read_exact_at(&mut found, 0);
+                    read.unwrap_or_else(|error| panic!("{error}: {}", mount.log()));
                     assert!(found == expected, "{number}");
                     assert!(names(&mount.join("files")).len() >= FILES);
                     reads.fetch_add(1, Ordering::Relaxed);
