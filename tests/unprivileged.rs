@@ -38,6 +38,13 @@ serve() {
         sleep 0.05
     done
 }
+logged() {
+    tries=0
+    until grep -q "$1" log; do
+        [ $((tries += 1)) -lt 1200 ] || die "not in the log: $1"
+        sleep 0.05
+    done
+}
 is_mounted() { grep -q " $PWD/mount fuse.continuity " /proc/self/mounts; }
 ended_well() {
     wait $server; status=$?
@@ -295,7 +302,7 @@ chmod 000 tree/file
 serve
 cat mount/file 2>error && die "was given"
 grep -q 'Input/output error' error || die "$(cat error)"
-grep -q 'event=refused reason=backing_denied path="/file" ino=2 off=0 len=8' log || die "not in the log"
+logged 'event=refused reason=backing_denied path="/file" ino=2 off=0 len=8'
 chmod 644 tree/file
 [ "$(cat mount/file)" = content ] || die "not repaired"
 chmod 000 tree
