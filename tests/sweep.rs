@@ -74,6 +74,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with("recovery=auto")
+    }
+
+    fn with(recovery: &str) -> Self {
         let scratch = scratch();
         let tree = scratch.path().join("tree");
         fs::create_dir(&tree).unwrap();
@@ -90,7 +94,7 @@ impl Scene {
         // Some of them are hashed in full first, and some in chunks.
         let manifest = build(&scratch, &tree, &["--chunk-threshold=2600000"]);
         let options = "sandbox=off,block_cache=0,table_cache=0,open_files=1";
-        let mount = Mount::with(&manifest, &tree, &["-o", options]);
+        let mount = Mount::with(&manifest, &tree, &["-o", options, "-o", recovery]);
         Self {
             _scratch: scratch,
             files,
@@ -182,6 +186,33 @@ fn a_lost_reply_comes_again() {
     assert!(scene.mount.unmount().success());
 }
 
+/// Where it cannot be asked for again, whoever waits gets an error, as when the worker
+/// dies.
+#[test]
+#[ignore = "needs strace, and minutes: make sweep"]
+fn a_lost_reply_that_cannot_come_again_is_an_error() {
+    let scene = Scene::with("recovery=remount");
+    let worker = scene.mount.worker();
+    let tracer = Tracer::attach(worker, "writev", "error=ENOMEM", 1);
+    in_time("a lost reply", || {
+        std::thread::scope(|scope| {
+            let path = scene.mount.join(&scene.files[0].0);
+            let reader = scope.spawn(move || fs::read(path));
+            scene.mount.wait_for("Failed to send FUSE reply");
+            drop(tracer);
+            reader.join().unwrap().unwrap_err();
+        });
+    });
+    scene.mount.wait_for("event=lost requests=1 total=1 ");
+    let (name, content) = &scene.files[0];
+    wait_until(
+        || fs::read(scene.mount.join(name)).is_ok_and(|found| found == *content),
+        || scene.mount.log(),
+    );
+    assert_ne!(scene.mount.worker(), worker);
+    assert!(scene.mount.unmount().success());
+}
+
 /// The same of a mount that a plain user has made, whom fusectl tells of it in its usual
 /// place, and of one in a namespace of his.
 const OF_A_USER: &str = r#"
@@ -202,9 +233,9 @@ for how in "" "unshare --user --map-root-user --mount"; do
     until grep 'INFO  mounted' log; do kill -0 $server; sleep 0.05; done
     as_user=$nobody
     [ -z "$how" ] || as_user="nsenter --user --mount --wdns=$PWD -S 0 -G 0 -t $server"
-    worker=$(cat /proc/$server/task/$server/children)
+    until worker=$(cat /proc/$server/task/$server/children) && [ -n "$worker" ]; do sleep 0.05; done
     strace -f -qq -o trace -p $worker -e trace=writev -e inject=writev:error=ENOMEM:when=1 & tracer=$!
-    while grep -h '^TracerPid:.0$' /proc/$worker/task/*/status; do sleep 0.05; done
+    while grep -h '^TracerPid:.0$' /proc/${worker% }/task/*/status; do sleep 0.05; done
     $as_user cat mount/file >read & reader=$!
     until grep 'Failed to send FUSE reply' log; do kill -0 $reader; sleep 0.05; done
     kill -s INT $tracer

@@ -156,10 +156,9 @@ impl<Start: FnMut(Program) -> Command> Supervisor<Start> {
     /// What is done beside serving.
     fn look_after(&self, served: &Served) {
         self.control.is_mounted(served.mounted.unmounter());
-        if served.can_hand_over
-            && let Err(error) =
-                lost::watch(&served.mounted, served.tools.status.as_ref(), &self.lost)
-        {
+        let anew = (!served.can_hand_over).then(|| self.control.clone());
+        let status = served.tools.status.as_ref();
+        if let Err(error) = lost::watch(&served.mounted, status, &self.lost, anew) {
             log::debug!("nobody looks for lost requests: {error}");
         }
     }

@@ -56,6 +56,11 @@ impl Control {
         state.kill_worker()
     }
 
+    /// Kills the worker; another one takes its place.
+    pub(super) fn replace(&self) -> io::Result<()> {
+        self.0.lock().kill_worker()
+    }
+
     pub(super) fn program(&self) -> Program {
         if self.0.lock().renewed {
             Program::Installed

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::fuse::{Connection, Mounted};
 use crate::sys::mount::FuseControl;
 
+use super::control::Control;
 use super::socket::StatusSocket;
 use super::worker;
 
@@ -39,13 +40,17 @@ pub(super) struct Told {
 struct Suspicion {
     last: Told,
     looks: u32,
+    /// What is waited for may just wait for what is under way, such as for a silent
+    /// backing; where everybody would lose the mount, it is not lost before nothing is.
+    is_careful: bool,
 }
 
 impl Suspicion {
     /// How many requests are lost, if so many are waited for and the worker tells this.
     fn look(&mut self, waiting: u64, told: Told) -> Option<u64> {
         // While the worker takes requests, others may just wait for their turn.
-        let is_idle = told.in_flight == 0 || told.taken == self.last.taken;
+        let is_stuck = told.taken == self.last.taken && !self.is_careful;
+        let is_idle = told.in_flight == 0 || is_stuck;
         self.last = told;
         let missing = waiting.saturating_sub(told.in_flight);
         if missing == 0 || !is_idle {
@@ -86,11 +91,13 @@ impl Lost {
 }
 
 /// Looks after the requests of a mount, on a thread of its own, until that is gone. What
-/// is lost comes again. Only where the kernel tells us, and the worker can be asked.
+/// is lost comes again, or the worker is replaced where it cannot (`anew`). Only where the
+/// kernel tells us, and the worker can be asked.
 pub(super) fn watch(
     mounted: &Mounted,
     status: Option<&StatusSocket>,
     lost: &Lost,
+    anew: Option<Control>,
 ) -> io::Result<()> {
     let (Some(status), Some(control)) = (status, mounted.control()) else {
         return Ok(());
@@ -100,6 +107,7 @@ pub(super) fn watch(
         connection: Connection::from(worker::copy(mounted.connection())?),
         status: status.path(),
         lost: lost.clone(),
+        anew,
     };
     let thread = std::thread::Builder::new().name("lost".to_owned());
     thread.spawn(move || watch.run()).map(drop)
@@ -110,11 +118,15 @@ struct Watch {
     connection: Connection,
     status: PathBuf,
     lost: Lost,
+    anew: Option<Control>,
 }
 
 impl Watch {
     fn run(&self) {
-        let mut suspicion = Suspicion::default();
+        let mut suspicion = Suspicion {
+            is_careful: self.anew.is_some(),
+            ..Suspicion::default()
+        };
         let mut pause = INTERVAL;
         while self.connection.is_alive().unwrap_or(false) {
             std::thread::sleep(pause);
@@ -123,6 +135,13 @@ impl Watch {
             // A worker that does not answer is about to be replaced.
             let Ok(Some(lost)) = found else { continue };
             let total = self.lost.add(lost);
+            if let Some(control) = &self.anew {
+                log::error!(
+                    "event=lost requests={lost} total={total} they were taken and not answered; everything is mounted anew"
+                );
+                let _ = control.replace();
+                return;
+            }
             log::error!(
                 "event=lost requests={lost} total={total} they were taken and not answered, and come again"
             );
@@ -201,6 +220,21 @@ mod tests {
             }
             assert_eq!(suspicion.look(1, told(8, 1)), None);
         }
+    }
+
+    #[test]
+    fn who_is_careful_waits_until_nothing_is_under_way() {
+        let mut suspicion = Suspicion {
+            is_careful: true,
+            ..Suspicion::default()
+        };
+        for _ in 0..3 * LOOKS {
+            assert_eq!(suspicion.look(5000, told(4096, 4096)), None);
+        }
+        for _ in 1..LOOKS {
+            assert_eq!(suspicion.look(1, told(5000, 0)), None);
+        }
+        assert_eq!(suspicion.look(1, told(5000, 0)), Some(1));
     }
 
     #[test]
