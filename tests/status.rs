@@ -61,9 +61,11 @@ fn a_mount_tells_how_it_is() {
     let later = mount.status();
     assert!(later["refusals"].as_u64().unwrap() > 0);
     assert!(later["requests"].as_u64() > status["requests"].as_u64());
-    // A reader has its reply a moment before that is counted.
-    let none_left = || mount.status()["requests_in_flight"] == 0;
-    wait_until(none_left, || later.to_string());
+    // Whoever was answered may be counted for a moment more.
+    wait_until(
+        || mount.status()["requests_in_flight"] == 0,
+        || mount.status().to_string(),
+    );
 
     let path = mount.path().to_str().unwrap();
     let output = continuity(["mounts", "--metrics", path]);
@@ -96,11 +98,9 @@ fn a_mount_tells_how_it_is() {
     wait_until(|| mount.status()["worker_restarts"] == 1, || mount.log());
 
     let socket = socket(&mount);
-    let inode = || fs::symlink_metadata(&socket).map(|found| found.ino());
-    let ours = inode().unwrap();
+    assert!(socket.exists());
     assert!(mount.unmount().success());
-    // Another mount may have got its number.
-    assert!(inode().is_err() || inode().is_ok_and(|found| found != ours));
+    assert!(!socket.exists());
 }
 
 #[test]
