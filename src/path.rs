@@ -128,7 +128,12 @@ pub fn check(bytes: &[u8]) -> Result<(), PathError> {
     if rest.is_empty() {
         return Ok(());
     }
-    rest.split(|&byte| byte == b'/').try_for_each(check_name)
+    rest.split(|&byte| byte == b'/')
+        .try_for_each(check_component)?;
+    if rest.contains(&0) {
+        return Err(PathError::Nul);
+    }
+    Ok(())
 }
 
 fn check_length(length: usize) -> Result<(), PathError> {
@@ -140,10 +145,17 @@ fn check_length(length: usize) -> Result<(), PathError> {
 
 fn check_name(name: &[u8]) -> Result<(), PathError> {
     match name {
-        b"" => Err(PathError::EmptyComponent),
-        b"." | b".." => Err(PathError::Dots),
         _ if name.contains(&0) => Err(PathError::Nul),
         _ if name.contains(&b'/') => Err(PathError::EmptyComponent),
+        _ => check_component(name),
+    }
+}
+
+/// What lies between slashes, which may still have a NUL in it.
+fn check_component(name: &[u8]) -> Result<(), PathError> {
+    match name {
+        b"" => Err(PathError::EmptyComponent),
+        b"." | b".." => Err(PathError::Dots),
         _ if name.len() > NAME_MAX => Err(PathError::LongComponent(name.len())),
         _ => Ok(()),
     }

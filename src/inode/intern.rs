@@ -6,12 +6,15 @@ use std::hash::Hash;
 /// Values stored once each, and their numbers.
 pub(super) struct Interned<T> {
     numbers: HashMap<T, u32>,
+    /// What was asked for last: the next one is often the same.
+    last: Option<(T, u32)>,
 }
 
 impl<T> Default for Interned<T> {
     fn default() -> Self {
         Self {
             numbers: HashMap::new(),
+            last: None,
         }
     }
 }
@@ -19,8 +22,15 @@ impl<T> Default for Interned<T> {
 impl<T: Eq + Hash + Clone> Interned<T> {
     /// The number of a value, which is a new one if the value is.
     pub(super) fn number(&mut self, value: T) -> u32 {
+        if let Some((last, number)) = &self.last
+            && *last == value
+        {
+            return *number;
+        }
         let next = self.numbers.len() as u32;
-        *self.numbers.entry(value).or_insert(next)
+        let number = *self.numbers.entry(value.clone()).or_insert(next);
+        self.last = Some((value, number));
+        number
     }
 
     /// All values in the order of their numbers.

@@ -25,7 +25,11 @@ pub(super) fn read_content(
             return Err(Rule::Digests(limits.digests));
         }
         match Digest::parse(text) {
-            Ok(digest) => content.digests.push(digest),
+            Ok(digest) => {
+                // Most have one, and it is large.
+                content.digests.reserve_exact(1);
+                content.digests.push(digest);
+            }
             Err(DigestError::UnknownAlgorithm(_)) => content.unknown_digests.push(text.to_owned()),
             Err(error) => return Err(Rule::Digest(error)),
         }

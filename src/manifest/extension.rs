@@ -25,6 +25,10 @@ pub struct Extension<'a> {
     pub group: &'a str,
     /// A link target that is not UTF-8.
     pub raw_target: Option<&'a [u8]>,
+    /// Whether a path or an extended attribute stands in its raw form.
+    pub(super) has_raw: bool,
+    /// Whether there are fields that nobody here knows.
+    pub(super) has_unknown: bool,
 }
 
 /// A time as it is written.
@@ -79,10 +83,12 @@ impl<'a> Extension<'a> {
             (6, Value::Bytes(value)) => self.user = field.string(value)?,
             (7, Value::Bytes(value)) => self.group = field.string(value)?,
             (9, Value::Bytes(value)) => self.raw_target = Some(value),
+            (repeated::RAW_PATH, Value::Bytes(_)) => self.has_raw = true,
             (repeated::RAW_XATTR, Value::Bytes(value)) => {
                 raw_xattr(field.fields(value))?;
+                self.has_raw = true;
             }
-            _ => {}
+            _ => self.has_unknown = true,
         }
         Ok(())
     }

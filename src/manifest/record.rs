@@ -255,6 +255,13 @@ impl<'a> Record<'a> {
         extensions.all(self.messages(resource_field::EXTENSION, true))
     }
 
+    /// Whether it has anything that only has to be carried along: reserved fields,
+    /// alternate data streams, fields that nobody here knows.
+    pub(super) const fn has_more(&self) -> bool {
+        let Present { ads, unknown, .. } = self.present;
+        ads || unknown || !self.user.is_empty() || !self.group.is_empty()
+    }
+
     /// Every field that is none of the above.
     pub(super) fn unknown(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         self.fields_if(self.present.unknown)

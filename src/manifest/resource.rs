@@ -19,7 +19,7 @@ pub(super) fn read_resource(
     limits: &Limits,
 ) -> Result<Resource, Rule> {
     let extension = record.extension().map_err(Rule::Extension)?;
-    let paths = read_paths(section, record, limits)?;
+    let paths = read_paths(section, record, &extension, limits)?;
     let kind = read_kind(record, &extension, limits)?;
     if paths.len() > 1 && kind == Kind::Directory {
         return Err(Rule::DirectoryLinks);
@@ -40,12 +40,15 @@ pub(super) fn read_resource(
 fn read_paths(
     section: Section,
     record: &Record<'_>,
+    extension: &Extension<'_>,
     limits: &Limits,
 ) -> Result<Vec<ManifestPath>, Rule> {
     let plain = record.paths().map(str::as_bytes);
     let mut raw = 0;
-    let counted = record.raw_paths().inspect(|_| raw += 1);
-    let mut paths = Vec::new();
+    let raw_paths = extension.has_raw.then(|| record.raw_paths());
+    let counted = raw_paths.into_iter().flatten().inspect(|_| raw += 1);
+    // Most have one.
+    let mut paths = Vec::with_capacity(1);
     for path in plain.chain(counted) {
         if paths.len() == limits.links {
             return Err(Rule::Links(limits.links));
@@ -114,7 +117,7 @@ pub(super) fn read_metadata(
         gid: read_owner("gid", record.gid)?,
         mtime: read_time(extension.mtime)?,
         ctime: read_time(extension.ctime)?,
-        xattrs: read_xattrs(record)?,
+        xattrs: read_xattrs(record, extension)?,
         whiteout: extension.whiteout,
         opaque: extension.opaque,
         user: extension.user.to_owned(),
@@ -130,13 +133,14 @@ fn read_owner(which: &'static str, value: i64) -> Result<u32, Rule> {
         .ok_or(Rule::Owner { which, value })
 }
 
-fn read_xattrs(record: &Record<'_>) -> Result<Vec<Xattr>, Rule> {
+fn read_xattrs(record: &Record<'_>, extension: &Extension<'_>) -> Result<Vec<Xattr>, Rule> {
     let plain = record
         .xattrs()
         .map(|entry| (entry.name.as_bytes(), entry.data));
+    let raw = extension.has_raw.then(|| record.raw_xattrs());
     let mut xattrs = Vec::new();
     let mut list = 0_usize;
-    for (name, value) in plain.chain(record.raw_xattrs()) {
+    for (name, value) in plain.chain(raw.into_iter().flatten()) {
         if name.is_empty() || name.len() > XATTR_NAME_MAX || name.contains(&0) {
             let shown = name.get(..XATTR_NAME_MAX).unwrap_or(name);
             return Err(Rule::XattrName(Box::from(shown)));
@@ -183,6 +187,10 @@ pub(super) fn read_carried(
     extension: &Extension<'_>,
 ) -> Result<Option<Box<Carried>>, Rule> {
     let has_table = extension.chunks.is_some_and(|table| is_usable(&table));
+    let has_strange_table = extension.chunks.is_some() && !has_table;
+    if !record.has_more() && !extension.has_unknown && !has_strange_table {
+        return Ok(None);
+    }
     let carried = Carried {
         user: record.user.to_owned(),
         group: record.group.to_owned(),
