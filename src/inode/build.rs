@@ -105,28 +105,29 @@ impl Builder {
             gid: owner.gid,
             ..Metadata::new(FileMode::DEFAULT_DIRECTORY)
         });
-        builder.add_inode(metadata, 0, ContentRow::NONE);
+        builder.add_inode(&metadata, 0, ContentRow::NONE);
         builder
     }
 
-    fn add(&mut self, resource: Resource) -> Result<(), ManifestError> {
+    fn add(&mut self, mut resource: Resource) -> Result<(), ManifestError> {
         if resource.path().is_root() {
-            return self.add_root(resource);
+            return self.add_root(&resource.metadata);
         }
+        make_native(&mut resource);
         let Resource {
             paths,
             metadata,
             kind,
             ..
-        } = native(resource);
+        } = resource;
         let is_symlink = matches!(kind, Kind::Symlink(_));
         let (detail, content) = self.add_kind(kind)?;
-        let mut inode = self.add_inode(metadata.clone(), detail, content);
+        let mut inode = self.add_inode(&metadata, detail, content);
         for (number, path) in paths.iter().enumerate() {
             // Two names of a symlink are two: an absolute one that is shown
             // relative leads elsewhere from each.
             if number > 0 && is_symlink {
-                inode = self.add_inode(metadata.clone(), detail, content);
+                inode = self.add_inode(&metadata, detail, content);
             }
             self.paths.add(path, inode)?;
             let taken = self.memory.take_name(path.as_bytes().len());
@@ -139,12 +140,12 @@ impl Builder {
     }
 
     /// Some writers list the root as a resource.
-    fn add_root(&mut self, resource: Resource) -> Result<(), ManifestError> {
+    fn add_root(&mut self, metadata: &Metadata) -> Result<(), ManifestError> {
         if self.root_is_declared {
             return Err(ManifestError::Tree(ManifestPath::root(), Rule::SecondRoot));
         }
         self.root_is_declared = true;
-        let last = self.add_inode(resource.metadata, 0, ContentRow::NONE);
+        let last = self.add_inode(metadata, 0, ContentRow::NONE);
         self.inodes.swap_remove(ROOT as usize);
         self.inodes.truncate(last as usize);
         self.file_types.truncate(last as usize);
@@ -187,7 +188,7 @@ impl Builder {
         ContentRow::rich(self.contents.len() - 1).ok_or_else(capacity)
     }
 
-    fn add_inode(&mut self, metadata: Metadata, detail: u64, content: ContentRow) -> u32 {
+    fn add_inode(&mut self, metadata: &Metadata, detail: u64, content: ContentRow) -> u32 {
         let inode = self.inodes.len() as u32;
         self.file_types.push(metadata.mode.file_type());
         let (mtime_seconds, mtime_nanoseconds) = metadata
@@ -256,13 +257,13 @@ impl Inodes for Builder {
             return Err(Rule::Capacity);
         }
         let metadata = Metadata::new(FileMode::DEFAULT_DIRECTORY);
-        Ok(self.add_inode(metadata, 0, ContentRow::NONE))
+        Ok(self.add_inode(&metadata, 0, ContentRow::NONE))
     }
 }
 
 /// A whiteout that is declared in the portable form only has its native one: a
 /// character device 0:0, which is what overlayfs looks for.
-fn native(mut resource: Resource) -> Resource {
+fn make_native(resource: &mut Resource) {
     if resource.metadata.whiteout
         && let (Some(mode), Some(number)) =
             (FileMode::from_stat(0o020_000), DeviceNumber::new(0, 0))
@@ -270,7 +271,6 @@ fn native(mut resource: Resource) -> Resource {
         resource.metadata.mode = mode;
         resource.kind = Kind::CharDevice(number);
     }
-    resource
 }
 
 /// The raw digest of a file that has one SHA-256 digest and nothing else.
@@ -285,8 +285,8 @@ fn only_sha256(content: &Content) -> Option<[u8; 32]> {
 
 /// What is declared, and the native form of an opaque directory that is
 /// declared in the portable one only: overlayfs looks for one of these two.
-fn served_xattrs(metadata: Metadata) -> XattrSet {
-    let mut xattrs = metadata.xattrs;
+fn served_xattrs(metadata: &Metadata) -> XattrSet {
+    let mut xattrs = metadata.xattrs.clone();
     if metadata.opaque {
         for name in [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"] {
             if !xattrs.iter().any(|xattr| *xattr.name == *name) {

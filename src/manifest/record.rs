@@ -255,6 +255,11 @@ impl<'a> Record<'a> {
         extensions.all(self.messages(resource_field::EXTENSION, true))
     }
 
+    /// Whether it has extended attributes that every reader knows.
+    pub(super) const fn has_xattrs(&self) -> bool {
+        self.present.xattrs
+    }
+
     /// Whether it has anything that only has to be carried along: reserved fields,
     /// alternate data streams, fields that nobody here knows.
     pub(super) const fn has_more(&self) -> bool {

@@ -43,13 +43,9 @@ fn read_paths(
     extension: &Extension<'_>,
     limits: &Limits,
 ) -> Result<Vec<ManifestPath>, Rule> {
-    let plain = record.paths().map(str::as_bytes);
-    let mut raw = 0;
-    let raw_paths = extension.has_raw.then(|| record.raw_paths());
-    let counted = raw_paths.into_iter().flatten().inspect(|_| raw += 1);
     // Most have one.
     let mut paths = Vec::with_capacity(1);
-    for path in plain.chain(counted) {
+    let mut add = |path| {
         if paths.len() == limits.links {
             return Err(Rule::Links(limits.links));
         }
@@ -60,6 +56,14 @@ fn read_paths(
             return Err(Rule::Depth { found, limit });
         }
         paths.push(path);
+        Ok(())
+    };
+    let mut plain = record.paths().map(str::as_bytes);
+    plain.try_for_each(&mut add)?;
+    let mut raw = 0;
+    if extension.has_raw {
+        let mut counted = record.raw_paths().inspect(|_| raw += 1);
+        counted.try_for_each(&mut add)?;
     }
     if paths.is_empty() {
         return Err(Rule::NoPath);
@@ -134,13 +138,15 @@ fn read_owner(which: &'static str, value: i64) -> Result<u32, Rule> {
 }
 
 fn read_xattrs(record: &Record<'_>, extension: &Extension<'_>) -> Result<Vec<Xattr>, Rule> {
+    let mut xattrs = Vec::new();
+    if !record.has_xattrs() && !extension.has_raw {
+        return Ok(xattrs);
+    }
     let plain = record
         .xattrs()
         .map(|entry| (entry.name.as_bytes(), entry.data));
-    let raw = extension.has_raw.then(|| record.raw_xattrs());
-    let mut xattrs = Vec::new();
     let mut list = 0_usize;
-    for (name, value) in plain.chain(raw.into_iter().flatten()) {
+    for (name, value) in plain.chain(record.raw_xattrs()) {
         if name.is_empty() || name.len() > XATTR_NAME_MAX || name.contains(&0) {
             let shown = name.get(..XATTR_NAME_MAX).unwrap_or(name);
             return Err(Rule::XattrName(Box::from(shown)));
