@@ -6,16 +6,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use crate::digest::{Algorithm, Digest};
-use crate::manifest::Chunks;
-use crate::source::SourceFile;
+use crate::inode::Inode;
+use crate::source::{ContentRef, SourceFile};
 use crate::sys::{Stat, copy, file};
-use crate::tree::{ContentHasher, Hashes, Wanted};
 use crate::verify::Declared;
 
 use super::Work;
 use super::event::Cause;
-use super::options::Mode;
+use super::judge::Judge;
+use super::options::{Evidence, Mode};
 
 /// How much is read at once, in bytes.
 const STEP: usize = 1 << 20;
@@ -45,46 +44,105 @@ impl SourceFile for InPlace {
 }
 
 impl Work<'_> {
-    /// Fills a new file with content that is hashed on the way; what is hashed
-    /// is what was written, or what is then in the file.
+    /// Fills a new file with content, and judges it: what is hashed is what was
+    /// written, or what is then in the file.
     pub fn fill(
         &self,
         new: &File,
         from: &dyn SourceFile,
         declared: &Declared<'_>,
     ) -> Result<(), Cause> {
-        let size = declared.size;
-        if size == 0 {
-            return self.check(
-                &InPlace(new.try_clone().map_err(Cause::io("made"))?),
-                declared,
-            );
-        }
-        if self.copy_in_kernel(new, from, size)? {
+        let judge = Judge::new(declared, self.options)?;
+        let filled = self.fill_and_hash(new, from, declared.size, judge.as_ref());
+        // If it changed, that tells more than whatever came of it.
+        self.vouch(from)?;
+        filled
+    }
+
+    fn fill_and_hash(
+        &self,
+        new: &File,
+        from: &dyn SourceFile,
+        size: u64,
+        judge: Option<&Judge<'_>>,
+    ) -> Result<(), Cause> {
+        if size != 0 && self.copy_in_kernel(new, from, size, judge.is_some())? {
             let copied = Stat::of(new).map_err(Cause::io("made"))?;
             if copied.size != size {
                 return Err(Cause::Length { wanted: size });
             }
+            if judge.is_none() {
+                return Ok(());
+            }
             // Nobody else can write to it, unlike to the source.
             let copied = new.try_clone().map_err(Cause::io("made"))?;
-            return self.check(&InPlace(copied), declared);
+            return self.read(&InPlace(copied), size, judge, None);
         }
-        let judge = Judge::new(declared, self.options.digests)?;
-        self.read(from, size, judge.as_ref(), Some(new))?;
+        self.read(from, size, judge, Some(new))?;
         self.report.count(|summary| summary.copied += size);
         Ok(())
     }
 
-    /// Reads content, and compares it with what is declared.
+    /// Judges content of the source.
     pub fn check(&self, from: &dyn SourceFile, declared: &Declared<'_>) -> Result<(), Cause> {
-        match Judge::new(declared, self.options.digests)? {
-            Some(judge) => self.read(from, declared.size, Some(&judge), None),
-            None => Ok(()),
+        let judge = Judge::new(declared, self.options)?;
+        if judge.is_some() {
+            self.read(from, declared.size, judge.as_ref(), None)?;
+        }
+        self.vouch(from)
+    }
+
+    /// Whether a file that is there has the right content.
+    pub fn has_content(
+        &self,
+        file: &InPlace,
+        inode: Inode<'_>,
+        declared: &Declared<'_>,
+    ) -> Result<bool, Cause> {
+        let judge = Judge::new(declared, self.options)?;
+        let size = declared.size;
+        if let (Evidence::Source(_), true, Some(source)) =
+            (&self.options.evidence, self.options.digests, self.source)
+        {
+            let from = source.open(&ContentRef {
+                path: &inode.path(),
+                size,
+                digests: &[],
+            })?;
+            let same = self.is_same(file, &*from, size, judge.as_ref());
+            self.vouch(&*from)?;
+            return same;
+        }
+        if judge.is_none() {
+            return Ok(true);
+        }
+        match self.read(file, size, judge.as_ref(), None) {
+            Ok(()) => Ok(true),
+            Err(Cause::Digest(_) | Cause::Chunks | Cause::Length { .. })
+                if self.source.is_some() =>
+            {
+                Ok(false)
+            }
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Lets the source vouch for what was read, where nothing else does.
+    fn vouch(&self, from: &dyn SourceFile) -> Result<(), Cause> {
+        match self.options.evidence {
+            Evidence::Digests => Ok(()),
+            Evidence::Source(_) => Ok(from.vouch()?),
         }
     }
 
     /// `false` where the kernel cannot, and the content must be read.
-    fn copy_in_kernel(&self, new: &File, from: &dyn SourceFile, size: u64) -> Result<bool, Cause> {
+    fn copy_in_kernel(
+        &self,
+        new: &File,
+        from: &dyn SourceFile,
+        size: u64,
+        is_hashed: bool,
+    ) -> Result<bool, Cause> {
         let mode = self.options.mode;
         let Some(source) = from.as_fd() else {
             return match mode {
@@ -107,11 +165,15 @@ impl Work<'_> {
             }
         }
         // What is hashed has to be read anyway.
-        if self.options.digests || mode == Mode::Copy {
+        if is_hashed || mode == Mode::Copy {
             return Ok(false);
         }
-        match copy::copy_range(source, new, size) {
-            Ok(_) => {
+        let copied = copy::copy_range(source, new, size).and_then(|_| {
+            // Whatever is left is a hole, unless the source became shorter.
+            new.set_len(size.min(Stat::of(source)?.size))
+        });
+        match copied {
+            Ok(()) => {
                 self.report.count(|summary| summary.copied += size);
                 Ok(true)
             }
@@ -126,7 +188,7 @@ impl Work<'_> {
         &self,
         from: &dyn SourceFile,
         size: u64,
-        judge: Option<&Judge>,
+        judge: Option<&Judge<'_>>,
         to: Option<&File>,
     ) -> Result<(), Cause> {
         let mut buffer = BUFFER.take();
@@ -143,7 +205,7 @@ impl Work<'_> {
         &self,
         from: &dyn SourceFile,
         size: u64,
-        judge: Option<&Judge>,
+        judge: Option<&Judge<'_>>,
         to: Option<&File>,
         buffer: &mut Vec<u8>,
         counted: &mut u64,
@@ -155,8 +217,24 @@ impl Work<'_> {
         let mut hasher = judge.map(Judge::hasher);
         let mut has_holes = false;
         let mut offset = 0;
+        let mut data_end = 0;
         while offset < size {
-            let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+            // Holes are read only where they are hashed.
+            if hasher.is_none()
+                && offset >= data_end
+                && let (Some(source), Some(_)) = (from.as_fd(), to)
+            {
+                let data = copy::next_data(source, offset, size);
+                let data = data.map_err(Cause::io("read from the source"))?;
+                let next = data.as_ref().map_or(size, |data| data.start);
+                has_holes |= next > offset;
+                self.options.progress.add_bytes(next - offset);
+                *counted += next - offset;
+                (offset, data_end) = (next, data.map_or(size, |data| data.end));
+                continue;
+            }
+            let end = if data_end > offset { data_end } else { size };
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
             let part = buffer.get_mut(..left.min(step)).unwrap_or_default();
             let count = from
                 .read_at(part, offset)
@@ -179,7 +257,7 @@ impl Work<'_> {
             };
             has_holes |= written.map_err(Cause::io("written"))?;
             offset += count as u64;
-            *counted = offset;
+            *counted += count as u64;
             self.options.progress.add_bytes(count as u64);
             if self.report.is_stopped() {
                 return Err(Cause::Stopped);
@@ -189,10 +267,73 @@ impl Work<'_> {
             to.set_len(size).map_err(Cause::io("written"))?;
         }
         match (judge, hasher) {
-            (Some(judge), Some(hasher)) => judge.judge(&hasher.finish()),
+            (Some(judge), Some(hasher)) => judge.judge(hasher.finish()),
             _ => Ok(()),
         }
     }
+
+    /// Whether a file has the content of another, byte for byte.
+    fn is_same(
+        &self,
+        ours: &InPlace,
+        from: &dyn SourceFile,
+        size: u64,
+        judge: Option<&Judge<'_>>,
+    ) -> Result<bool, Cause> {
+        let step = usize::try_from(size).unwrap_or(STEP).min(STEP);
+        let mut buffer = BUFFER.take();
+        buffer.resize(buffer.len().max(2 * step), 0);
+        let mut hasher = judge.map(Judge::hasher);
+        let mut counted = 0;
+        let mut compare = || {
+            let (one, two) = buffer.split_at_mut(step);
+            while counted < size {
+                if hasher.is_none() {
+                    // What is a hole in both is the same.
+                    let next = next_data(ours, counted, size)?;
+                    let next = next.min(next_data(from, counted, size)?);
+                    self.options.progress.add_bytes(next - counted);
+                    counted = next;
+                }
+                let left = usize::try_from(size - counted).unwrap_or(usize::MAX);
+                let one = one.get_mut(..left.min(step)).unwrap_or_default();
+                let two = two.get_mut(..left.min(step)).unwrap_or_default();
+                let found = ours.read_at(one, counted).map_err(Cause::io("read"))?;
+                let wanted = from
+                    .read_at(two, counted)
+                    .map_err(Cause::io("read from the source"))?;
+                if found != one.len() || wanted != two.len() || one != two {
+                    return Ok(false);
+                }
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(one);
+                }
+                counted += found as u64;
+                self.options.progress.add_bytes(found as u64);
+                if self.report.is_stopped() {
+                    return Err(Cause::Stopped);
+                }
+            }
+            Ok(true)
+        };
+        let same = compare();
+        BUFFER.set(buffer);
+        if !matches!(same, Ok(true)) {
+            self.options.progress.take_back_bytes(counted);
+        } else if let (Some(judge), Some(hasher)) = (judge, hasher) {
+            judge.judge(hasher.finish())?;
+        }
+        same
+    }
+}
+
+/// Where the next byte is that may be other than zero; at `size` if there is none.
+fn next_data(file: &dyn SourceFile, offset: u64, size: u64) -> Result<u64, Cause> {
+    let Some(file) = file.as_fd() else {
+        return Ok(offset);
+    };
+    let data = copy::next_data(file, offset, size).map_err(Cause::io("read"))?;
+    Ok(data.map_or(size, |data| data.start))
 }
 
 /// Writes a part of a file but for its zeros, and tells whether there were any.
@@ -223,66 +364,6 @@ fn write_part(to: &File, part: &[u8], mut offset: u64) -> io::Result<bool> {
         rest = later;
     }
     Ok(has_holes)
-}
-
-/// What the content must be.
-#[derive(Debug)]
-struct Judge {
-    digests: Vec<Digest>,
-    algorithms: Vec<Algorithm>,
-    chunks: Option<(Algorithm, Chunks, Vec<u8>)>,
-}
-
-impl Judge {
-    /// `None` where nothing is to be compared.
-    fn new(declared: &Declared<'_>, digests: bool) -> Result<Option<Self>, Cause> {
-        if !digests {
-            return Ok(None);
-        }
-        let chunks = declared
-            .chunks
-            .map(|chunks| (chunks.algorithm, chunks.cut(), chunks.digests.to_vec()));
-        if declared.whole.is_empty() && chunks.is_none() {
-            // That there is nothing needs no digest.
-            return match declared.size {
-                0 => Ok(None),
-                _ => Err(Cause::NoDigest),
-            };
-        }
-        let digests: Vec<Digest> = declared.whole.iter().collect();
-        let mut algorithms: Vec<_> = digests.iter().map(Digest::algorithm).collect();
-        algorithms.dedup();
-        Ok(Some(Self {
-            digests,
-            algorithms,
-            chunks,
-        }))
-    }
-
-    fn hasher(&self) -> ContentHasher<'_> {
-        ContentHasher::new(&Wanted {
-            algorithms: &self.algorithms,
-            chunks: self
-                .chunks
-                .as_ref()
-                .map(|(algorithm, cut, _)| (*algorithm, cut)),
-        })
-    }
-
-    fn judge(&self, found: &Hashes) -> Result<(), Cause> {
-        for wanted in &self.digests {
-            let same = |one: &&Digest| one.algorithm() == wanted.algorithm();
-            match found.digests.iter().find(same) {
-                Some(found) if found == wanted => {}
-                Some(found) => return Err(Cause::Digest(Box::new((*wanted, *found)))),
-                None => return Err(Cause::NoDigest),
-            }
-        }
-        match &self.chunks {
-            Some((_, _, wanted)) if *wanted != found.chunks => Err(Cause::Chunks),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

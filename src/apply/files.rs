@@ -141,7 +141,7 @@ impl Work<'_> {
                 is_target.map_err(Cause::io("looked at"))?
             }
             InodeKind::Device(number) => found.stat.rdev == (number.major(), number.minor()),
-            InodeKind::Regular(_) => return self.look_inside(place, name, inode, path, found),
+            InodeKind::Regular(_) => return self.look_inside(inode, path, found),
             InodeKind::Other | InodeKind::Directory(_) => true,
         };
         let is_own = self.claim(&found.stat, inode);
@@ -154,8 +154,6 @@ impl Work<'_> {
 
     fn look_inside(
         &self,
-        place: &Place,
-        name: &OsStr,
         inode: Inode<'_>,
         path: &ManifestPath,
         found: Found,
@@ -175,22 +173,15 @@ impl Work<'_> {
                 return Ok(Existing::Other);
             }
         }
-        let opened = place.directory()?.open_file(name);
-        let file = match opened.and_then(|file| Ok((Stat::of(&file)?, file))) {
-            Ok((stat, file)) if stat.is_same_file(&found.stat) => InPlace(file),
+        // The very file that was looked at, whatever has its name by now.
+        let file = match found.handle.open() {
+            Ok(file) => InPlace(file),
             // It can still be made anew.
-            Ok(_) | Err(_) if self.source.is_some() => return Ok(Existing::Other),
-            Ok(_) => return Err(Cause::Vanished),
+            Err(_) if self.source.is_some() => return Ok(Existing::Other),
             Err(error) => return Err(Cause::io("read")(error)),
         };
-        match self.check(&file, &declared) {
-            Ok(()) => {}
-            Err(Cause::Digest(_) | Cause::Chunks | Cause::Length { .. })
-                if self.source.is_some() =>
-            {
-                return Ok(Existing::Other);
-            }
-            Err(cause) => return Err(cause),
+        if !self.has_content(&file, inode, &declared)? {
+            return Ok(Existing::Other);
         }
         let changes = Changes::find(&file.0, &found.stat, inode, self.options)?;
         // Whoever has it open could go on writing to a file that is now root's;

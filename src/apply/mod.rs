@@ -9,8 +9,11 @@
 //! | what the manifest does not list goes, if that is wanted | `remove.rs` |
 //! | owners, modes, attributes and times of directories, from the leaves up | `directories.rs` |
 //!
+//! Content is right if it has the declared digests; or, of a manifest that was just
+//! made of the source, if the source's file is what it was then ([`Evidence`]).
+//!
 //! Nothing has its name before it is complete: a file gets its content, which
-//! is hashed, then owner, mode, attributes and time, in the order in which none
+//! is judged, then owner, mode, attributes and time, in the order in which none
 //! undoes another (`attributes.rs`), and then its name, in one step
 //! (`place.rs`). So it can end at any moment; the next run goes on, and removes
 //! what was left under a temporary name.
@@ -24,10 +27,12 @@ mod content;
 mod directories;
 mod event;
 mod files;
+mod judge;
 mod links;
 mod moved;
 mod options;
 mod place;
+mod record;
 mod remove;
 mod report;
 
@@ -46,7 +51,8 @@ use crate::source::Source;
 use crate::sys::{self, Absence, RootDir, Stat};
 
 pub use event::{Action, ApplyError, Cause, Change, Event, Failure};
-pub use options::{Devices, Mode, Options, Whiteouts};
+pub use options::{Devices, Evidence, Mode, Options, Whiteouts};
+pub use record::Record;
 pub use report::Summary;
 
 use directories::{Directories, State};

@@ -10,7 +10,7 @@ use super::Work;
 use super::directories::Directories;
 use super::event::Cause;
 use super::links::Named;
-use super::options::Mode;
+use super::options::{Evidence, Mode};
 use super::place::Place;
 
 impl Work<'_> {
@@ -122,6 +122,10 @@ impl Work<'_> {
         let found = Stat::of(file).map_err(Cause::io("looked at"))?;
         if found.device == target.device {
             return Ok(false);
+        }
+        if let Evidence::Source(_) = self.options.evidence {
+            // The target was compared with it.
+            return Ok(true);
         }
         match self.check(&*from, declared) {
             Ok(()) => Ok(true),

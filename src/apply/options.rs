@@ -6,6 +6,8 @@ use crate::attributes::AttributeSet;
 use crate::manifest::Limits;
 use crate::progress::Progress;
 
+use super::record::Record;
+
 /// How to apply a manifest.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -25,8 +27,11 @@ pub struct Options {
     pub sockets: bool,
     /// What becomes of whiteouts and opaque directories.
     pub whiteouts: Whiteouts,
-    /// Whether content is hashed. If not, a file of the declared size, and
-    /// where there is a source of the declared time, is taken to be right.
+    /// What tells that content of the source is right.
+    pub evidence: Evidence,
+    /// Whether the content of files that are there is read. If not, a file of the
+    /// declared size, and where there is a source of the declared time, is taken to
+    /// be right; and no digest is compared.
     pub digests: bool,
     /// Whether content and names are on the disk before it is said that they
     /// are there.
@@ -51,6 +56,7 @@ impl Default for Options {
             devices: Devices::Create,
             sockets: false,
             whiteouts: Whiteouts::Overlay,
+            evidence: Evidence::Digests,
             digests: true,
             fsync: false,
             cross_mounts: false,
@@ -59,6 +65,18 @@ impl Default for Options {
             progress: Arc::default(),
         }
     }
+}
+
+/// What tells that content is right.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// The digests that the manifest declares.
+    Digests,
+    /// The source, of which the manifest was just made: each of its files vouches
+    /// for itself, before it is read and after
+    /// ([`SourceFile::vouch`](crate::source::SourceFile::vouch)). The digests of what
+    /// is in place then are recorded, where somebody wants them.
+    Source(Option<Arc<Record>>),
 }
 
 /// How content gets from the source into the tree.

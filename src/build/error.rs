@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::escape::Escaped;
-use crate::manifest::EncodeError;
+use crate::manifest::{EncodeError, ManifestError};
 use crate::path::{ManifestPath, PathError};
 use crate::tree::{NodeError, ReadError};
 
@@ -31,6 +31,9 @@ pub enum BuildError {
     /// The tree does not fit the form.
     #[error(transparent)]
     Form(#[from] EncodeError),
+    /// No reader would take it.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// Files of the tree cannot be told.
     #[error(transparent)]
     Files(#[from] Failures),

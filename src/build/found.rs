@@ -14,8 +14,35 @@ pub(super) struct Ready {
     pub path: ManifestPath,
     /// What stands in the manifest.
     pub encoded: Encoded,
-    /// Bytes of content, of a regular file.
-    pub content: Option<u64>,
+    /// What is there, if it is a regular file.
+    pub file: Option<RegularFile>,
+}
+
+/// A regular file of which all is known.
+#[derive(Clone, Debug)]
+pub(super) enum RegularFile {
+    /// It was hashed, and has so many bytes.
+    Hashed(u64),
+    /// It was only looked at.
+    Seen(Box<Seen>),
+}
+
+/// A file that was looked at and not read.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub stat: Stat,
+    /// All but the first.
+    pub other_paths: Vec<ManifestPath>,
+}
+
+impl Ready {
+    /// Bytes of content, of a regular file that was hashed.
+    pub const fn content(&self) -> Option<u64> {
+        match &self.file {
+            Some(RegularFile::Hashed(size)) => Some(*size),
+            _ => None,
+        }
+    }
 }
 
 /// A file with all its names in the tree, as far as they are known.
@@ -56,18 +83,20 @@ impl Found {
     /// # Errors
     /// Only in the compatible form.
     pub fn encode(self, form: Form) -> Result<Ready, EncodeError> {
+        let encoded = self.resource.encode(form)?;
+        let is_seen = self.has_no_digest();
+        let mut paths = self.resource.paths.into_iter();
         Ok(Ready {
-            encoded: self.resource.encode(form)?,
-            content: match &self.resource.kind {
-                Kind::Regular(content) => Some(content.size),
+            encoded,
+            path: paths.next().unwrap_or_else(ManifestPath::root),
+            file: match &self.resource.kind {
+                Kind::Regular(_) if is_seen => Some(RegularFile::Seen(Box::new(Seen {
+                    stat: self.stat,
+                    other_paths: paths.collect(),
+                }))),
+                Kind::Regular(content) => Some(RegularFile::Hashed(content.size)),
                 _ => None,
             },
-            path: self
-                .resource
-                .paths
-                .into_iter()
-                .next()
-                .unwrap_or_else(ManifestPath::root),
         })
     }
 

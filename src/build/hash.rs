@@ -52,7 +52,7 @@ pub(super) fn fill(
         .iter_mut()
         .filter(|file| file.has_no_digest())
         .collect();
-    let sizes = done.iter().filter_map(|file| file.content);
+    let sizes = done.iter().filter_map(Ready::content);
     let (files, bytes) = (sizes.clone().count() as u64, sum(sizes));
     let more = sum(waiting.iter().map(|file| file.stat.size));
     progress.begin(files + waiting.len() as u64, bytes.saturating_add(more));

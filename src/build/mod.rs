@@ -17,10 +17,11 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::manifest::{Form, Info, Manifest};
-use crate::sys::RootDir;
+use crate::manifest::{Content, Form, Info, Kind, Limits, Manifest, Resource, Resources};
+use crate::path::ManifestPath;
+use crate::sys::{RootDir, Stat};
 
-use found::Ready;
+use found::{Ready, RegularFile};
 
 pub use error::{BuildError, Cause, Failure, Failures};
 pub use hash::content_of;
@@ -67,6 +68,47 @@ impl Built {
         // Memory takes everything.
         let _ = self.write(&mut bytes);
         bytes
+    }
+
+    /// The regular files that were only looked at, under each of their names, and
+    /// what they were. The resources are gone then.
+    pub fn take_seen(&mut self) -> Vec<(ManifestPath, Stat)> {
+        let mut seen = Vec::with_capacity(self.resources.len());
+        for ready in std::mem::take(&mut self.resources) {
+            if let Some(RegularFile::Seen(file)) = ready.file {
+                let others = file.other_paths.into_iter();
+                let names = std::iter::once(ready.path).chain(others);
+                seen.extend(names.map(|name| (name, file.stat)));
+            }
+        }
+        seen
+    }
+
+    /// Writes `manifest`, which was made without content, with the content that
+    /// its files were found to have meanwhile.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn declare(
+        &self,
+        manifest: &[u8],
+        mut content: impl FnMut(&Resource, u64) -> Option<Content>,
+    ) -> Result<Vec<u8>, BuildError> {
+        let mut resources = Vec::new();
+        for resource in Resources::new(manifest, &Limits::default()) {
+            let mut resource = resource?;
+            if let Kind::Regular(Content { size, .. }) = resource.kind
+                && let Some(content) = content(&resource, size)
+            {
+                resource.kind = Kind::Regular(content);
+            }
+            resources.push(resource.encode(self.form)?);
+        }
+        let mut bytes = Vec::new();
+        let header = &self.header;
+        // Memory takes everything.
+        let _ = header.write_encoded(self.form, resources.iter(), &mut bytes);
+        Ok(bytes)
     }
 }
 
@@ -127,10 +169,7 @@ fn build_in_pool(root: &RootDir, options: &Options) -> Result<Built, BuildError>
         ready.push(file.encode(options.form)?);
     }
     ready.par_sort_unstable_by(|one, two| one.path.cmp(&two.path));
-    let content = match options.content {
-        true => ready.iter().filter_map(|file| file.content).sum(),
-        false => 0,
-    };
+    let content = ready.iter().filter_map(Ready::content).sum();
     Ok(Built {
         header: Manifest {
             root: Some(root_metadata),

@@ -5,15 +5,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::apply::{ApplyError, Devices, Event, Mode, Options, Summary, Whiteouts, apply};
 use thiserror::Error;
 
+use crate::apply::{
+    ApplyError, Devices, Event, Evidence, Mode, Options, Summary, Whiteouts, apply,
+};
 use crate::attributes::AttributeSet;
 use crate::escape::Escaped;
 use crate::progress::Progress;
 use crate::source::Source;
 
 use super::attributes::AttributeArguments;
+use super::jobs::JobsArguments;
 use super::manifest_file::ManifestFile;
 use super::manifest_output::OutputError;
 use super::progress::{ProgressArguments, Shown};
@@ -100,9 +103,8 @@ pub(super) struct HowArguments {
     #[arg(long)]
     cross_mounts: bool,
 
-    /// How many threads to use; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    pub jobs: usize,
+    #[command(flatten)]
+    pub jobs: JobsArguments,
 
     #[command(flatten)]
     attributes: AttributeArguments,
@@ -133,6 +135,14 @@ enum WhiteoutsWord {
     None,
 }
 
+/// What is brought to what.
+pub(super) struct Work<'a> {
+    pub root: &'a Path,
+    pub manifest: &'a [u8],
+    pub source: Option<&'a dyn Source>,
+    pub evidence: Evidence,
+}
+
 /// The source would be removed with what the manifest does not list.
 #[derive(Debug, Error)]
 #[error(
@@ -160,9 +170,12 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     arguments
         .how
         .apply(
-            &arguments.root,
-            &manifest,
-            source.as_deref(),
+            Work {
+                root: &arguments.root,
+                manifest: &manifest,
+                source: source.as_deref(),
+                evidence: Evidence::Digests,
+            },
             progress,
             shown,
             quiet,
@@ -199,10 +212,15 @@ impl HowArguments {
             digests: !self.disable_digest,
             fsync: self.fsync,
             cross_mounts: self.cross_mounts,
-            jobs: self.jobs,
+            jobs: self.jobs.count(),
             progress,
             ..Options::default()
         }
+    }
+
+    /// Whether the source's files get other names, or lose theirs.
+    pub const fn links(&self) -> bool {
+        matches!(self.mode, ModeWord::Hardlink | ModeWord::Move)
     }
 
     /// Refuses to remove the source.
@@ -226,19 +244,22 @@ impl HowArguments {
     /// Applies a manifest and prints what there is to say.
     pub fn apply(
         &self,
-        root: &Path,
-        manifest: &[u8],
-        source: Option<&dyn Source>,
+        work: Work<'_>,
         progress: Arc<Progress>,
         shown: Shown,
         quiet: bool,
     ) -> Result<Outcome, ApplyError> {
-        if self.disable_digest && !quiet {
+        let is_unverified = self.disable_digest && matches!(work.evidence, Evidence::Digests);
+        if is_unverified && !quiet {
             shown.beside(|| report::line("warning: content is not hashed, and so not verified"));
         }
         let mut out = io::LineWriter::new(io::stdout());
         let mut unwritten = None;
-        let options = self.options(progress);
+        let options = Options {
+            evidence: work.evidence,
+            ..self.options(progress)
+        };
+        let (root, manifest, source) = (work.root, work.manifest, work.source);
         let summary = apply(root, manifest, source, &options, |event| match event {
             Event::Change(change) if options.dry_run => {
                 if let Err(error) = shown.beside_output(|| writeln!(out, "{change}")) {

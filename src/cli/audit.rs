@@ -18,6 +18,7 @@ use crate::sys::mount::{self, Seen};
 use crate::sys::xattr;
 
 use super::findings::{Form, FormArguments, flush_for_people};
+use super::jobs::JobsArguments;
 use super::logfmt;
 use super::manifest_output::OutputError;
 use super::mounts::ask;
@@ -48,9 +49,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     cached: bool,
 
-    /// How many threads to use; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    jobs: JobsArguments,
 
     #[command(flatten)]
     form: FormArguments,
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     };
     let options = Options {
         cached: arguments.cached,
-        jobs: arguments.jobs,
+        jobs: arguments.jobs.count(),
         progress: Arc::default(),
     };
     expect(&root, &seen, &options.progress);

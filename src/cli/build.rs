@@ -10,6 +10,7 @@ use crate::digest::Algorithm;
 use crate::manifest::{Form, Limits, Timestamp, read_text};
 
 use super::archive_file;
+use super::jobs::JobsArguments;
 use super::manifest_file::ManifestFile;
 use super::manifest_output::{Contents, OutputError, write_file, write_stdout};
 use super::progress::ProgressArguments;
@@ -72,9 +73,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
     #[arg(default_value_t = Options::default().chunk_algorithm)]
     chunk_digest: Algorithm,
-    /// How many threads to use; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    jobs: JobsArguments,
     #[command(flatten)]
     progress: ProgressArguments,
     /// Form of the manifest: there is one only
@@ -149,7 +149,7 @@ fn build_or_read(arguments: &Arguments, quiet: bool) -> Result<(), Failure> {
         chunk_threshold: arguments.chunk_threshold,
         chunk_size: arguments.chunk_size,
         chunk_algorithm: arguments.chunk_digest,
-        jobs: arguments.jobs,
+        jobs: arguments.jobs.count(),
         progress: Arc::default(),
     };
     let shown = arguments.progress.show(quiet, &options.progress);

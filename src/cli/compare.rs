@@ -8,6 +8,7 @@ use crate::check::Options;
 
 use super::attributes::AttributeArguments;
 use super::findings::{FindingsWriter, FormArguments, Words};
+use super::jobs::JobsArguments;
 use super::progress::ProgressArguments;
 
 /// What to compare, and how to tell.
@@ -29,9 +30,8 @@ pub(super) struct CompareArguments {
     #[arg(long)]
     sockets: bool,
 
-    /// How many threads to use; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    jobs: JobsArguments,
 
     #[command(flatten)]
     form: FormArguments,
@@ -54,7 +54,7 @@ impl CompareArguments {
             time_granularity: self.time_granularity,
             strict,
             sockets: self.sockets,
-            jobs: self.jobs,
+            jobs: self.jobs.count(),
             ..Options::default()
         }
     }

@@ -1,26 +1,30 @@
 //! `continuity copy`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::build::{self, build};
-use crate::source::DirectorySource;
+use crate::apply::{Evidence, Record};
+use crate::build::{self, build, content_of};
+use crate::source::UnchangedSource;
 use crate::sys::RootDir;
 
-use super::apply::HowArguments;
-use super::manifest_output::write_file;
+use super::apply::{HowArguments, Work};
+use super::manifest_output::{OutputError, write_file_with};
 use super::{Failure, Outcome};
 
 /// Copy a tree to another place, with everything that a manifest can hold
 ///
-/// What "build" and "apply --source" do, one after the other: every file is
-/// hashed in the source, and again when it has been copied, before it gets its
-/// name; with --disable-digest neither, but for --output. What is there already and right is not touched. Exit status: 0 if the
-/// copy is complete, 2 if not.
+/// The tree is looked at as a whole, and then copied as "apply --source" would do it,
+/// each byte being read once. A file that is not what it was when it was looked at, or
+/// changes while it is copied, is told and left out. What is there already and right is
+/// not touched: its content is compared with the source's. Exit status: 0 if the copy is
+/// complete, 2 if not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Write the manifest of the tree to this file too
-    #[arg(short, long, value_name = "FILE")]
+    /// Write the manifest of the copy to this file too, hashed while it is made; not
+    /// if anything is missing in it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "dry_run")]
     output: Option<PathBuf>,
 
     #[command(flatten)]
@@ -47,33 +51,56 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
             ignore_files: false,
             ..build::Selection::default()
         },
-        // They are for those who read parts of a file.
-        chunk_threshold: match arguments.output {
-            Some(_) => build::Options::default().chunk_threshold,
-            None => u64::MAX,
-        },
-        // Digests that nobody compares are for the manifest alone.
-        content: !how.disable_digest || arguments.output.is_some(),
-        jobs: how.jobs,
+        // It is read when it is copied.
+        content: false,
+        jobs: how.jobs.count(),
         progress: Arc::clone(&progress),
         ..build::Options::default()
     };
-    let built = build(&arguments.source, &options)?;
+    let mut built = build(&arguments.source, &options)?;
     if built.left_out.sockets != 0 {
         log::warn!("left out {} sockets", built.left_out.sockets);
     }
     let bytes = built.encode();
-    drop(built);
-    if let Some(path) = &arguments.output {
-        write_file(path, &|out| out.write_all(&bytes))?;
+    let mut source = UnchangedSource::new(RootDir::open(&arguments.source)?, built.take_seen());
+    if how.links() {
+        source = source.being_linked();
     }
-    let source = DirectorySource::new(RootDir::open(&arguments.source)?).opening_nothing_else();
-    Ok(how.apply(
-        &arguments.target,
-        &bytes,
-        Some(&source),
-        progress,
-        shown,
-        quiet,
-    )?)
+    let record = arguments.output.is_some().then(|| {
+        let options = options.clone();
+        let algorithms = options.algorithms.clone();
+        Arc::new(Record::new(algorithms, move |size| options.chunks(size)))
+    });
+    let work = Work {
+        root: &arguments.target,
+        manifest: &bytes,
+        source: Some(&source),
+        evidence: Evidence::Source(record.clone()),
+    };
+    let copy = || how.apply(work, progress, shown, quiet);
+    let (Some(path), Some(record)) = (&arguments.output, record) else {
+        return Ok(copy()?);
+    };
+    // It is begun first: who has no place for it is told so before all is copied.
+    let written = write_file_with(path, |file| {
+        match copy() {
+            Ok(Outcome::Success) => {}
+            // There is no manifest of a part, and that has been told.
+            Ok(outcome) => return Err(Ok(outcome)),
+            Err(error) => return Err(Err(Failure::from(error))),
+        }
+        let bytes = built.declare(&bytes, |resource, size| {
+            let hashes = record.take(&resource.paths)?;
+            Some(content_of(size, hashes, options.chunks(size)))
+        });
+        let bytes = bytes.map_err(|error| Err(error.into()))?;
+        file.write_all(&bytes).map_err(|error| {
+            let path = Box::from(&**path);
+            Err(OutputError::File { path, error }.into())
+        })
+    })?;
+    match written {
+        Ok(()) => Ok(Outcome::Success),
+        Err(ended) => ended,
+    }
 }

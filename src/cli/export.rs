@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::source::{MemorySource, Source};
 use crate::verify::{self, Verifier};
 
+use super::jobs::JobsArguments;
 use super::manifest_file::ManifestFile;
 use super::manifest_output::{OutputError, write_file_with};
 use super::output::Output;
@@ -44,9 +45,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CONVENTION", value_parser = Whiteouts::parse, default_value = "aufs")]
     whiteouts: Whiteouts,
 
-    /// How many threads to read content on; 0 for one on each processor
-    #[arg(short, long, value_name = "N", default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    jobs: JobsArguments,
 
     #[command(flatten)]
     progress: ProgressArguments,
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments, quiet: bool) -> Result<Outcome, Failure
     let Whiteouts(whiteouts): Whiteouts = arguments.whiteouts;
     let options = WriteOptions {
         whiteouts,
-        jobs: arguments.jobs,
+        jobs: arguments.jobs.count(),
         ..WriteOptions::default()
     };
     let progress = Arc::new(Progress::default());

@@ -17,6 +17,7 @@ mod diff;
 mod dump;
 mod export;
 mod findings;
+mod jobs;
 mod logfmt;
 mod logging;
 mod ls;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::mode::{FileMode, FileType};
-use crate::sys::{self, RootDir, Stat};
+use crate::sys::{self, Handle, RootDir, Stat};
 
 use super::{SourceError, SourceFile};
 
@@ -60,16 +60,17 @@ impl Beneath {
                 file
             }
             Opens::WhatItHolds => {
-                let held = self.root.handle(relative).map_err(failed)?;
+                let held = self.hold(relative)?;
                 self.judge(&held.stat().map_err(SourceError::Io)?, size)?;
-                held.open().map_err(|error| match classify(&error) {
-                    // The file is there: /proc is not.
-                    SourceError::Missing => SourceError::Io(error),
-                    other => other,
-                })?
+                open_held(&held)?
             }
         };
         Ok(Box::new(RegularFile { file, size }))
+    }
+
+    /// Holds whatever is there, to look at it before it is opened.
+    pub(super) fn hold(&self, relative: &OsStr) -> Result<Handle, SourceError> {
+        self.root.handle(relative).map_err(|error| classify(&error))
     }
 
     fn judge(&self, stat: &Stat, size: u64) -> Result<(), SourceError> {
@@ -123,6 +124,15 @@ impl Beneath {
         // Mounted once: a second time is nothing new.
         let _ = self.avoided.set(device);
     }
+}
+
+/// Opens a file that is held, and was found to be a regular one.
+pub(super) fn open_held(held: &Handle) -> Result<File, SourceError> {
+    held.open().map_err(|error| match classify(&error) {
+        // The file is there: /proc is not.
+        SourceError::Missing => SourceError::Io(error),
+        other => other,
+    })
 }
 
 fn classify(error: &io::Error) -> SourceError {

@@ -8,6 +8,7 @@ mod blobs;
 mod directory;
 mod memory;
 mod tar;
+mod unchanged;
 
 use std::fmt;
 use std::io;
@@ -24,6 +25,7 @@ pub use blobs::BlobSource;
 pub use directory::DirectorySource;
 pub use memory::MemorySource;
 pub use tar::{TarSource, TarSourceError};
+pub use unchanged::{Changed, UnchangedSource};
 
 /// Which content is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,15 @@ pub trait SourceFile: fmt::Debug + Send + Sync {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Says that it is what the manifest was made of, and was all the while
+    /// since. Most sources cannot know.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`], and where nobody can say so.
+    fn vouch(&self) -> Result<(), SourceError> {
+        Err(SourceError::Io(io::ErrorKind::Unsupported.into()))
+    }
 }
 
 /// Why a source cannot give what the manifest declares.
@@ -106,6 +117,9 @@ pub enum SourceError {
     /// This process, or the system, has no descriptor left.
     #[error("too many open files")]
     Exhausted,
+    /// It is not what the manifest was made of.
+    #[error("changed in the source meanwhile: {0}")]
+    Changed(Box<Changed>),
     /// Anything else.
     #[error("cannot be read from the source: {0}")]
     Io(#[source] io::Error),

@@ -1,8 +1,10 @@
 //! Copying files inside of the kernel.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 /// How much one call is asked to copy, in bytes; it can be interrupted between.
@@ -16,23 +18,54 @@ pub fn reflink(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::ioctl_ficlone(to, from)?)
 }
 
-/// Copies up to `length` bytes to the beginning of `to`, and tells how many
-/// there were.
+/// Copies what is not a hole in the first `length` bytes to the same places in
+/// `to`, and tells how many bytes that were. What follows the last of them is
+/// left to the caller.
 ///
 /// # Errors
 /// As copy_file_range(2); see [`is_unsupported`].
 pub fn copy_range(from: impl AsFd, to: impl AsFd, length: u64) -> io::Result<u64> {
-    let (mut read, mut written) = (0, 0);
-    while written < length {
-        let left = usize::try_from(length - written).unwrap_or(STEP);
-        let step = left.min(STEP);
-        match rustix::fs::copy_file_range(&from, Some(&mut read), &to, Some(&mut written), step) {
-            Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+    let (mut copied, mut next) = (0, 0);
+    while let Some(data) = next_data(&from, next, length)? {
+        let (mut read, mut written) = (data.start, data.start);
+        while written < data.end {
+            let left = usize::try_from(data.end - written).unwrap_or(STEP);
+            let step = left.min(STEP);
+            match rustix::fs::copy_file_range(&from, Some(&mut read), &to, Some(&mut written), step)
+            {
+                // It became shorter.
+                Ok(0) => return Ok(copied),
+                Ok(count) => copied += count as u64,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        next = data.end;
     }
-    Ok(written)
+    Ok(copied)
+}
+
+/// Where the next bytes from `offset` on are that are not a hole, before byte
+/// `end`. Filesystems that know of no holes have none (lseek(2), `SEEK_DATA`).
+///
+/// # Errors
+/// As lseek(2).
+pub fn next_data(file: impl AsFd, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    if offset >= end {
+        return Ok(None);
+    }
+    let begin = match rustix::fs::seek(&file, SeekFrom::Data(offset)) {
+        Ok(begin) if begin < end => begin,
+        // Only a hole is left, or it ends before.
+        Ok(_) | Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let hole = match rustix::fs::seek(&file, SeekFrom::Hole(begin)) {
+        // There was data there just now: it became shorter.
+        Err(Errno::NXIO) => return Ok(None),
+        hole => hole?,
+    };
+    Ok(Some(begin..hole.min(end)))
 }
 
 /// Whether an error says that the kernel cannot copy like this here, and not
@@ -72,5 +105,18 @@ mod tests {
             }
             Err(error) => assert!(is_unsupported(&error), "{error}"),
         }
+    }
+
+    #[test]
+    fn holes_are_passed_over() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 40).unwrap();
+        file.seek(io::SeekFrom::Start(1 << 30)).unwrap();
+        file.write_all(b"12345").unwrap();
+        let first = next_data(&file, 0, 1 << 40).unwrap().unwrap();
+        assert!(first.contains(&(1 << 30)) && first.end < (1 << 30) + (1 << 20));
+        assert_eq!(next_data(&file, first.end, 1 << 40).unwrap(), None);
+        assert_eq!(next_data(&file, 0, first.start).unwrap(), None);
+        assert_eq!(next_data(&file, 1 << 50, 1 << 51).unwrap(), None);
     }
 }

@@ -206,7 +206,9 @@ impl Reason {
                 SourceError::Escape => Word::Escape,
                 SourceError::Size { .. } => Word::SizeMismatch,
                 SourceError::Denied => Word::BackingDenied,
-                SourceError::Exhausted | SourceError::Io(_) => Word::BackingIo,
+                SourceError::Exhausted | SourceError::Changed(_) | SourceError::Io(_) => {
+                    Word::BackingIo
+                }
             },
             Self::Io(_) => Word::BackingIo,
             Self::Stalled(_) | Self::Stopped => Word::Stalled,

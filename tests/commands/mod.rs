@@ -95,6 +95,10 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ),
     ("copy", &[Plain("copy"), Tree, NewDirectory]),
     (
+        "copy -o",
+        &[Plain("copy"), Plain("-o"), NewFile, Tree, NewDirectory],
+    ),
+    (
         "mount",
         &[Plain("mount"), Plain("--fuse"), Mountpoint, Manifest, Tree],
     ),
