@@ -6,6 +6,7 @@
 #   make simulate SEEDS=N  a source that lies, by so many seeds (five minutes for 100000)
 #   make endure       apply and mount, killed and attacked for minutes
 #   make sweep        system calls of the process that serves fail (needs strace; minutes; root)
+#   make wide         200,000 files in a directory, through every subcommand (a minute)
 #   make figures FRACTION=N  the long runs of docs/security.md, or so much of them (two hours; root)
 #   make fuzz         all fuzz targets, MINUTES=n each (needs cargo-fuzz)
 #   make bench        the figures of docs/performance.md (half an hour)
@@ -27,7 +28,7 @@ PREFIX ?= /usr/local
 CARGO ?= cargo
 PROGRAMS = target/release/continuity target/release/mount-continuity
 
-.PHONY: all demo test lint simulate endure figures sweep fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-container bench-instructions man install deb static deny clean
+.PHONY: all demo test lint simulate endure figures sweep wide fuzz bench bench-quick bench-apply bench-write bench-stalls bench-ready bench-hash bench-container bench-instructions man install deb static deny clean
 
 all:
 	$(CARGO) build --release --locked --bins
@@ -67,6 +68,9 @@ figures:
 sweep:
 	@sh tests/needs.sh sweep
 	CONTINUITY_FIGURES=$(FRACTION) $(CARGO) test --release --locked --quiet --test sweep -- --ignored --nocapture
+
+wide:
+	$(CARGO) test --release --locked --quiet --test wide -- --ignored --nocapture
 
 SEEDS ?= 100000
 simulate:
