@@ -139,7 +139,7 @@ fn a_terabyte_of_nothing_is_copied_as_such() {
 #[test]
 fn whatever_the_kernel_cannot_copy_is_read_and_written() {
     let (scratch, tree, _) =
-        tree("echo 1 > f; head -c 5000000 /dev/urandom > g; truncate -s 9M g; : > empty");
+        tree("seq 20000 > f; head -c 5000000 /dev/urandom > g; truncate -s 9M g; : > empty");
     for call in ["copy_file_range", "ioctl"] {
         for errno in ["ENOSYS", "EPERM", "EXDEV", "EOPNOTSUPP", "EINVAL"] {
             let copy = scratch.path().join(errno);
@@ -239,10 +239,11 @@ fn a_file_that_changes_is_named_and_not_copied() {
     for by_kernel in [true, false] {
         for is_recorded in [true, false] {
             for is_there in [true, false] {
-                let (_scratch, tree, copy) = tree("echo content > file");
+                let (_scratch, tree, copy) = tree("seq -w 20000 > file");
+                let other = "9".repeat(120_000);
                 if is_there {
                     copy_to(&[], &tree, &copy);
-                    fs::write(copy.join("file"), "CONTENT\n").unwrap();
+                    fs::write(copy.join("file"), &other).unwrap();
                 }
                 let (manifest, inner) = look(&tree);
                 let file = tree.join("file");
@@ -254,11 +255,11 @@ fn a_file_that_changes_is_named_and_not_copied() {
                 let said = apply_to(&copy, &manifest, &source, is_recorded);
                 assert_eq!(said.len(), 1, "{said:?}");
                 let wanted =
-                    "\"/file\" cannot be made: changed in the source meanwhile: size 8 -> ";
+                    "\"/file\" cannot be made: changed in the source meanwhile: size 120000 -> ";
                 assert!(said[0].starts_with(wanted), "{said:?}");
                 assert!(said[0].contains("ctime "), "{said:?}");
                 let found = fs::read(copy.join("file")).ok();
-                assert_eq!(found, is_there.then(|| b"CONTENT\n".to_vec()));
+                assert_eq!(found, is_there.then(|| other.into_bytes()));
             }
         }
     }

@@ -22,6 +22,8 @@ const STEP: usize = 1 << 20;
 const PARALLEL_MIN: usize = 256 << 10;
 /// Zeros are looked for in parts of this many bytes.
 const ZEROS: usize = 64 << 10;
+/// Smaller files are read as a whole, whatever holes they have.
+const HOLES_MIN: u64 = ZEROS as u64;
 
 thread_local! {
     /// Taken while it is used: a thread that waits for another part of its work
@@ -164,8 +166,9 @@ impl Work<'_> {
                 Err(error) => return Err(Cause::io("reflinked")(error)),
             }
         }
-        // What is hashed has to be read anyway.
-        if is_hashed || mode == Mode::Copy {
+        // What is hashed has to be read anyway, and little is read sooner than
+        // holes are asked for.
+        if is_hashed || mode == Mode::Copy || size < HOLES_MIN {
             return Ok(false);
         }
         let copied = copy::copy_range(source, new, size).and_then(|_| {
@@ -221,6 +224,7 @@ impl Work<'_> {
         while offset < size {
             // Holes are read only where they are hashed.
             if hasher.is_none()
+                && size >= HOLES_MIN
                 && offset >= data_end
                 && let (Some(source), Some(_)) = (from.as_fd(), to)
             {
@@ -288,7 +292,7 @@ impl Work<'_> {
         let mut compare = || {
             let (one, two) = buffer.split_at_mut(step);
             while counted < size {
-                if hasher.is_none() {
+                if hasher.is_none() && size >= HOLES_MIN {
                     // What is a hole in both is the same.
                     let next = next_data(ours, counted, size)?;
                     let next = next.min(next_data(from, counted, size)?);
