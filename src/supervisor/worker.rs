@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::fuse::Connection;
 use crate::sys::datagram;
@@ -17,6 +17,10 @@ use super::policy::Death;
 
 /// How often it is looked whether a worker is there of whom nothing is heard.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// How long all threads of one that has ended may take to be gone, and how often it is
+/// looked.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A process that is there.
 #[derive(Debug)]
@@ -136,6 +140,25 @@ impl Worker {
         self.shut_down
     }
 
+    /// How it has ended, while threads of it are left. The kernel tells that to whoever
+    /// may look into it (`CAP_SYS_PTRACE`), and 0 to others. Most often all are gone soon; a
+    /// worker that nobody has killed does not leave one behind that is caught.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let told = process::end_of(self.child.id())?;
+        let since = Instant::now();
+        while told.success() && since.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(if told.success() {
+            process::killed()
+        } else {
+            told
+        })
+    }
+
     /// Waits until it has ended: until its first thread has. Another one may be
     /// caught in the kernel, where it waits for a page that somebody is reading
     /// whose request is not answered any more; so nothing here waits for that.
@@ -143,7 +166,7 @@ impl Worker {
         self.process.wait()?;
         let status = match self.child.try_wait()? {
             Some(status) => status,
-            None => process::end_of(self.child.id())?,
+            None => self.end()?,
         };
         Ok(Ended {
             status,

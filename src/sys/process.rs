@@ -101,7 +101,7 @@ impl Nothing {
 }
 
 /// How the first thread of a process has ended that nobody has waited for
-/// (proc_pid_stat(5), the last field).
+/// (proc_pid_stat(5), the last field); success, where we may not look into it.
 ///
 /// # Errors
 /// Without `/proc`.
@@ -111,6 +111,12 @@ pub fn end_of(pid: u32) -> io::Result<ExitStatus> {
     let code = last.and_then(|field| field.parse().ok());
     let code = code.ok_or(io::ErrorKind::InvalidData)?;
     Ok(ExitStatus::from_raw(code))
+}
+
+/// How a process ends that somebody kills.
+#[must_use]
+pub fn killed() -> ExitStatus {
+    ExitStatus::from_raw(Signal::KILL.as_raw())
 }
 
 /// Whether a signal that has ended a process was sent by somebody, and not raised
