@@ -27,8 +27,7 @@ fn two_hundred_thousand_files_in_a_directory_are_borne() {
     }
     let run = |line: &str, status: i32| -> Vec<u8> {
         let begin = Instant::now();
-        let done = Command::new("/usr/bin/time")
-            .args(["-f", "%M", "-o", "memory", env!("CARGO_BIN_EXE_continuity")])
+        let done = Command::new(env!("CARGO_BIN_EXE_continuity"))
             .args(line.split(' '))
             .current_dir(scratch.path())
             .stdin(Stdio::null())
@@ -40,10 +39,8 @@ fn two_hundred_thousand_files_in_a_directory_are_borne() {
             "{line}: {}",
             text(&done.stderr)
         );
-        let memory = fs::read_to_string(at("memory")).unwrap();
-        let memory = memory.lines().last().unwrap().to_owned();
         let seconds = begin.elapsed().as_secs_f64();
-        println!("{line}: {seconds:.2} s, {memory} KiB");
+        println!("{line}: {seconds:.2} s");
         done.stdout
     };
     run("build -o manifest tree", 0);
@@ -54,7 +51,7 @@ fn two_hundred_thousand_files_in_a_directory_are_borne() {
     run("apply --delete --source=dir:tree applied manifest", 0);
     run("copy -o copied.pb tree copied", 0);
     assert!(fs::read(at("manifest")).unwrap() == fs::read(at("copied.pb")).unwrap());
-    run("diff --strict applied copied", 0);
+    run("diff applied copied", 0);
     run("export --tar --source dir:tree -o tree.tar manifest", 0);
     let built = run("build --from-tar tree.tar", 0);
     assert!(!built.is_empty());
@@ -65,11 +62,15 @@ fn two_hundred_thousand_files_in_a_directory_are_borne() {
     assert!(run("build --from-dump dump", 0) == fs::read(at("manifest")).unwrap());
     let listed = run("ls manifest", 0);
     assert_eq!(listed.split(|byte| *byte == b'\n').count(), FILES + 2);
-    let last = run("cat --source dir:tree manifest /wide/199999", 0);
-    assert_eq!(last, b"199999");
+    let last = FILES - 1;
+    let content = run(
+        &format!("cat --source dir:tree manifest /wide/{last:06}"),
+        0,
+    );
+    assert_eq!(text(&content), last.to_string());
     // One more, one less, one other: each of them is found.
     change(&at("copied/wide"));
-    let found = text(&run("diff --strict manifest copied", 1));
+    let found = text(&run("diff manifest copied", 1));
     for name in ["/wide/0", "/wide/000007", "/wide/000008"] {
         assert!(found.contains(name), "{found}");
     }
