@@ -102,10 +102,15 @@ impl<C: Clone> Copies<C> {
 
     /// There is a copy already, which a worker before has made.
     pub(super) fn inherit(&mut self, ino: Ino, size: u64, copy: C) {
+        let Some(bytes) = self.bytes.checked_add(size) else {
+            // No disk has room for that: whoever told of it was wrong.
+            return;
+        };
         let file = self.files.entry(ino).or_insert(File::new(size));
         if matches!(file.copy, Copy::None) {
+            file.size = size;
             file.copy = Copy::Made(copy);
-            self.bytes += size;
+            self.bytes = bytes;
             if file.asking + file.native == 0 && self.idle.put(ino, size).is_none() {
                 self.idle_bytes += size;
             }
@@ -352,6 +357,27 @@ mod tests {
         copies.close(Ino(3), Way::Asking);
         assert_eq!(open(&mut copies, 3, MIB), Opening::Make);
         assert_eq!((copies.bytes, copies.take_evicted()), (MIB, vec![20]));
+    }
+
+    #[test]
+    fn what_cannot_be_there_is_left_out() {
+        let mut copies = Copies::new(4 * MIB);
+        copies.inherit_open(Ino(3), 0, Way::Asking);
+        for (ino, size) in [(2, MIB), (3, u64::MAX), (4, u64::MAX), (5, u64::MAX - MIB)] {
+            copies.inherit(Ino(ino), size, ino);
+        }
+        assert_eq!(copies.made_ones().count(), 2);
+        assert_eq!(copies.bytes, u64::MAX);
+        // All of it can go.
+        assert_eq!(open(&mut copies, 6, 4 * MIB), Opening::Make);
+        assert_eq!(copies.bytes, 4 * MIB);
+        // A file that no manifest has any more was seen open first; its copy counts
+        // with its size.
+        let mut copies = Copies::new(4 * MIB);
+        copies.inherit_open(Ino(2), 0, Way::Native);
+        copies.inherit(Ino(2), 3 * MIB, 20);
+        copies.close(Ino(2), Way::Native);
+        assert_eq!((copies.bytes, copies.idle_bytes), (3 * MIB, 3 * MIB));
     }
 
     #[test]
