@@ -234,13 +234,7 @@ pub fn enter_layers(
             Layer::Capabilities => capabilities::drop_others(confinement),
             Layer::Seccomp => seccomp::install(confinement, violation),
         };
-        match state {
-            Ok(state) => report.set(layer, state),
-            Err(cause) if mode == Mode::BestEffort => {
-                report.set(layer, State::Missing(cause.to_string()));
-            }
-            Err(cause) => return Err(SandboxError::Layer { layer, cause }),
-        }
+        report.enter(layer, state)?;
     }
     Ok(report)
 }

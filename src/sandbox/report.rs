@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Layer, Mode};
+use super::{Cause, Layer, Mode, SandboxError};
 
 /// The state of each layer; one line in the log, an object in a status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +48,21 @@ impl Report {
 
     pub(super) fn set(&mut self, layer: Layer, state: State) {
         self.layers.push(LayerState { layer, state });
+    }
+
+    /// What came of a layer that was asked for; an error only where it is required.
+    pub(super) fn enter(
+        &mut self,
+        layer: Layer,
+        state: Result<State, Cause>,
+    ) -> Result<(), SandboxError> {
+        let state = match state {
+            Ok(state) => state,
+            Err(cause) if self.mode == Mode::BestEffort => State::Missing(cause.to_string()),
+            Err(cause) => return Err(SandboxError::Layer { layer, cause }),
+        };
+        self.set(layer, state);
+        Ok(())
     }
 
     /// What came of one layer.

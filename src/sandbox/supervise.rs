@@ -42,13 +42,7 @@ pub fn supervise(supervision: &Supervision, mode: Mode) -> Result<Report, Sandbo
             Layer::Capabilities => capabilities::drop_unneeded(supervision),
             _ => seccomp::forbid(supervision),
         };
-        match state {
-            Ok(state) => report.set(layer, state),
-            Err(cause) if mode == Mode::BestEffort => {
-                report.set(layer, State::Missing(cause.to_string()));
-            }
-            Err(cause) => return Err(SandboxError::Layer { layer, cause }),
-        }
+        report.enter(layer, state)?;
     }
     Ok(report)
 }
