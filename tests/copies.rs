@@ -29,7 +29,7 @@ use continuity::path::ManifestPath;
 use continuity::source::{ContentRef, Source, SourceError, SourceFile};
 use continuity::sys::PrivateDirectory;
 use continuity::verify::{self, Verifier};
-use mounted::{Mount, run, wait_until};
+use mounted::{Mount, copies_counted, run, wait_until};
 use tempfile::TempDir;
 use tree::{build, continuity, scratch, set_mode, text};
 
@@ -95,19 +95,8 @@ fn content(name: &str, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// What the mount counts: `made`, `bytes`, `failed`, `opens` or `evicted`.
 fn count(mount: &Mount, what: &str) -> u64 {
-    count_at(mount.path(), what)
-}
-
-fn count_at(place: &Path, what: &str) -> u64 {
-    let mut value = [0; 256];
-    let length = rustix::fs::getxattr(place, "user.continuity.copies", &mut value).unwrap();
-    let counters = std::str::from_utf8(&value[..length]).unwrap();
-    let counter = counters
-        .split(' ')
-        .find_map(|counter| counter.strip_prefix(&format!("{what}=")));
-    counter.unwrap().parse().unwrap()
+    copies_counted(mount.path(), what)
 }
 
 fn tmpfs(path: &Path, options: &str) -> Place {
@@ -542,9 +531,9 @@ fn an_open_does_not_wait_for_ever() {
         assert!(bytes == content(name, SIZE), "{name}");
     }
     let is_native = || {
-        let opens = count_at(&place, "opens");
+        let opens = copies_counted(&place, "opens");
         assert!(fs::read(place.join("slow0")).unwrap() == content("slow0", SIZE));
-        count_at(&place, "opens") > opens
+        copies_counted(&place, "opens") > opens
     };
     wait_until(is_native, || "never read from the copy".to_owned());
     mount.detach().unwrap();

@@ -17,7 +17,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mounted::{Mount, in_time, wait_until};
+use mounted::{Mount, copies_counted, in_time, wait_until};
 use tempfile::TempDir;
 use tree::{build, continuity, scratch, set_mode, text};
 
@@ -64,14 +64,8 @@ impl Scene {
     }
 }
 
-/// What this worker has counted: `made`, `bytes`, `failed`, `opens` or `evicted`.
 fn count(mount: &Mount, what: &str) -> u64 {
-    let mut value = [0; 256];
-    let length = rustix::fs::getxattr(mount.path(), "user.continuity.copies", &mut value).unwrap();
-    let told = std::str::from_utf8(&value[..length]).unwrap();
-    let mut counts = told.split(' ');
-    let count = counts.find_map(|count| count.strip_prefix(&format!("{what}=")));
-    count.unwrap().parse().unwrap()
+    copies_counted(mount.path(), what)
 }
 
 /// Opens a file so that the kernel reads a copy of it.
